@@ -1,0 +1,15 @@
+"""How a command leaves the house."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gulou.connectivity.commands.model import Command
+
+
+class CommandSender(Protocol):
+    """An adapter that can reach devices; registered under the adapter's name in ``cli/wire.py``."""
+
+    def send(self, command: Command) -> bool:
+        """Try to hand the command to its device now. False: the device is not reachable at this moment (it stays
+        ``requested`` and is tried again when the device connects, until it expires). Must not block; any thread."""

@@ -1,0 +1,25 @@
+"""What the device registry says on the bus."""
+
+from __future__ import annotations
+
+from gulou.connectivity.bus import Message
+
+
+class DeviceConnected(Message, frozen=True, kw_only=True):
+    """A device came online."""
+
+    device_id: str
+
+
+class DeviceDisconnected(Message, frozen=True, kw_only=True):
+    """A device left, or was silent too long (``reason``: ``closed``, ``keep_alive``, ``silence``)."""
+
+    device_id: str
+    reason: str
+
+
+class DeviceChanged(Message, frozen=True, kw_only=True):
+    """A device was registered, altered or removed (``change``: ``created``, ``updated``, ``deleted``)."""
+
+    device_id: str
+    change: str

@@ -1,0 +1,79 @@
+"""The seams around the log. The engine replaces what stands behind them, never the callers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Protocol
+
+from gulou.connectivity.intake.model import LogBatch, Receipt, Rejected, Submission
+
+
+class Intake(Protocol):
+    """The one door for readings; what an adapter calls."""
+
+    def submit(self, submission: Submission) -> Future[Receipt]:
+        """Validate, write to the log, answer when durable. Safe from any thread; ``asyncio.wrap_future`` for a loop.
+
+        The order of submissions from one thread is kept. Consumers have NOT necessarily seen it when the future
+        resolves (``settle`` waits for that).
+
+        Raises:
+            Unavailable: at once or through the future: ``intake.full``, ``intake.disk_full``, ``intake.stopped``.
+                Nothing of the submission was taken.
+        """
+
+    def drop(self, source: str, count: int, reason: str) -> None:
+        """Count readings that had to be given up unacknowledged (QoS 0 with a full queue); received and dropped grow."""
+
+    def position_of(self, origin: str) -> int:
+        """Return the last durable position of a resumable origin; 0 when it is unknown."""
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Wait until every consumer has applied everything durable so far."""
+
+
+class LogConsumer(Protocol):
+    """What applies the log: context, history, rules. Registered in ``cli/wire.py``.
+
+    A consumer keeps its own position durably. After a start it is fed every batch from ``position() + 1`` on, so a
+    batch may come again after a crash, and applying it again must change nothing.
+    """
+
+    name: str
+
+    def position(self) -> int:
+        """Return the sequence up to which this consumer's own store is durable; 0 at first."""
+
+    def apply(self, batch: LogBatch) -> None:
+        """Take one batch; called on one thread, in order. Must not block on anything slower than memory."""
+
+    def checkpoint(self) -> None:
+        """Make what was applied durable, so that ``position`` advances; called every few seconds and at stop."""
+
+
+class ReadingLog(Protocol):
+    """The durable log: append returns when synced. Implementations: segment files, memory."""
+
+    def append(self, records: list[bytes]) -> int:
+        """Write records and sync; return the sequence of the last. Raises Unavailable ``intake.disk_full``."""
+
+    def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (sequence, record) from ``sequence`` on; a torn tail ends the iteration, damage in the middle raises."""
+
+    def last_sequence(self) -> int: ...
+
+    def forget_before(self, sequence: int) -> None:
+        """Allow segments that end before ``sequence`` to be recycled."""
+
+    def close(self) -> None: ...
+
+
+class RejectStore(Protocol):
+    """Where rejects are listed from."""
+
+    def add(self, rejects: list[Rejected]) -> None: ...
+
+    def get_rejected(self, reject_id: str) -> Rejected: ...
+
+    def mark_replayed(self, reject_ids: tuple[str, ...]) -> None: ...

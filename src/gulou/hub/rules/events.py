@@ -1,0 +1,67 @@
+"""What the rules say on the bus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gulou.connectivity.bus import Message
+
+
+class ProposedCommand(msgspec.Struct, frozen=True):
+    """A command that a rule asks for; ``approval`` says whether a person must say yes first.
+
+    Args:
+        device_id: resolved already: the device that drives the target entity.
+        effect: ``{"entity_id", "property", "value", "tolerance"}`` or None.
+    """
+
+    device_id: str
+    name: str
+    parameters: dict[str, Any]
+    approval: str = "none"  # none | person
+    effect: dict[str, Any] | None = None
+
+
+class Detection(Message, frozen=True, kw_only=True):
+    """A rule found (``state=raised``), found changed severity (``changed``), or no longer finds (``cleared``) its
+    condition on one entity.
+
+    Args:
+        id: deterministic: the same readings give the same id, also after a crash (``<rule>/<entity>/<raised_at_us>``);
+            the three states of one occurrence share it.
+        rule_id: ``<pack>/<rule>``.
+        severity: ``blue``, ``yellow``, ``orange`` or ``red`` (GB/T 35965 colours, Ⅳ to Ⅰ).
+        headline, description: texts by language, ``{"en": …, "zh": …}``, already filled in with the values.
+        values: the expression's inputs at this moment: series → value.
+        location: GeoJSON geometry of the entity, if it has one (lon, lat, EPSG:4326).
+        opens_incident: the pack says that this warning opens an incident by itself.
+        department: to whom the pack sends it.
+        deadline_s: time to close the incident.
+    """
+
+    id: str
+    state: str
+    rule_id: str
+    rule_version: str
+    entity_id: str
+    entity_type: str
+    severity: str
+    category: str
+    headline: dict[str, str]
+    description: dict[str, str]
+    raised_at_us: int
+    values: dict[str, Any]
+    location: dict[str, Any] | None = None
+    commands: tuple[ProposedCommand, ...] = ()
+    opens_incident: bool = False
+    department: str | None = None
+    deadline_s: float | None = None
+
+
+class RuleSetChanged(Message, frozen=True, kw_only=True):
+    """Rules were loaded, changed or removed."""
+
+    pack: str
+    rules: int

@@ -1,0 +1,8 @@
+"""Records: the relational store of everything that is not a reading (accounts, devices, warnings, incidents).
+
+SQLite in WAL mode by default, PostgreSQL by a setting; the same tables and the same tests for both.
+"""
+
+from gulou.records.database import Database, metadata
+
+__all__ = ["Database", "metadata"]

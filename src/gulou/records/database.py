@@ -1,0 +1,74 @@
+"""The engine and its transactions; each package declares its tables on the shared ``metadata``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Database:
+    """An open record store; safe to use from several threads.
+
+    Args:
+        url: SQLAlchemy address, ``sqlite:///path`` or ``postgresql+psycopg://…``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine: Engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        if url.startswith("sqlite"):
+            event.listen(self.engine, "connect", _set_sqlite_pragmas)
+            event.listen(self.engine, "begin", _begin_immediate)
+
+    @classmethod
+    def at(cls, path: Path) -> Database:
+        """Open or create the SQLite file at ``path``."""
+        return cls(f"sqlite:///{path}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Run a block as one transaction: committed durably at its end, rolled back if it raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Run a block of queries; nothing that it writes is kept."""
+        with self.engine.connect() as connection:
+            connection.execution_options(gulou_read_only=True)
+            yield connection
+            connection.rollback()
+
+    def create_tables(self) -> None:
+        """Create every declared table directly; for tests. The product migrates (``records/migrations``)."""
+        metadata.create_all(self.engine)
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.engine.dispose()
+
+
+def _set_sqlite_pragmas(dbapi_connection: object, _record: object) -> None:
+    dbapi_connection.isolation_level = None  # type: ignore[attr-defined]  # we send BEGIN ourselves
+    cursor = dbapi_connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("gulou_read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
