@@ -45,8 +45,8 @@ class Bus(Protocol):
         """Register a plain (not async) handler.
 
         Args:
-            bound: messages that may wait. When full: ``lossless`` makes the publisher wait, otherwise the oldest waiting
-                message is dropped and counted (for live views).
+            bound: messages that may wait. When full: ``lossless`` makes the publisher wait, otherwise the oldest
+                waiting message is dropped and counted (for live views).
         """
 
     def drain(self, timeout_s: float = 30.0) -> None:

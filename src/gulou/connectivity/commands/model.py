@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-CommandState = Literal["requested", "sent", "acknowledged", "effect_seen", "failed", "timed_out", "expired", "cancelled"]
+CommandState = Literal[
+    "requested", "sent", "acknowledged", "effect_seen", "failed", "timed_out", "expired", "cancelled"
+]
 
 
 class ExpectedEffect(msgspec.Struct, frozen=True):

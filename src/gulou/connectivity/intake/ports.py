@@ -24,7 +24,7 @@ class Intake(Protocol):
         """
 
     def drop(self, source: str, count: int, reason: str) -> None:
-        """Count readings that had to be given up unacknowledged (QoS 0 with a full queue); received and dropped grow."""
+        """Count readings that had to be given up unacknowledged (QoS 0, full queue); received and dropped grow."""
 
     def position_of(self, origin: str) -> int:
         """Return the last durable position of a resumable origin; 0 when it is unknown."""
@@ -59,7 +59,7 @@ class ReadingLog(Protocol):
         """Write records and sync; return the sequence of the last. Raises Unavailable ``intake.disk_full``."""
 
     def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (sequence, record) from ``sequence`` on; a torn tail ends the iteration, damage in the middle raises."""
+        """Yield (sequence, record) from ``sequence`` on; a torn tail ends it, damage in the middle raises."""
 
     def last_sequence(self) -> int: ...
 

@@ -1,0 +1,168 @@
+"""The default bus: one bounded queue and one thread per subscriber."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from gulou.connectivity.bus.delivery import deliver
+from gulou.connectivity.bus.model import SubscriberStatus
+from gulou.connectivity.bus.ports import M, Message
+from gulou.kernel.errors import Unavailable
+
+
+class InProcessBus:
+    """Delivers within this process; nothing survives its end, so what must survive is in the log or in the records.
+
+    A publisher that is itself a handler never waits for room: two subscribers that feed one another would lock up.
+    Its excess is bounded by the outer publisher, who does wait.
+    """
+
+    def __init__(self) -> None:
+        self._settled = threading.Condition()
+        self._unhandled = 0
+        self._subscribers: tuple[_Subscriber, ...] = ()
+        self._closed = False
+
+    def publish(self, message: Message) -> None:
+        may_wait = not isinstance(threading.current_thread(), _Worker)
+        for subscriber in self._subscribers:
+            if isinstance(message, subscriber.kind):
+                subscriber.put(message, may_wait=may_wait)
+
+    def subscribe(
+        self, kind: type[M], handler: Callable[[M], Any], *, name: str, bound: int = 10_000, lossless: bool = True
+    ) -> _Subscriber:
+        subscriber = _Subscriber(self, kind, handler, name=name, bound=bound, lossless=lossless)
+        with self._settled:
+            if self._closed:
+                raise Unavailable("bus.closed", subscriber=name)
+            self._subscribers = (*self._subscribers, subscriber)
+        subscriber.start()
+        return subscriber
+
+    def drain(self, timeout_s: float = 30.0) -> None:
+        """Wait until all is handled.
+
+        Raises:
+            Unavailable: ``bus.not_drained`` after ``timeout_s``.
+        """
+        with self._settled:
+            if not self._settled.wait_for(lambda: self._unhandled == 0, timeout_s):
+                raise Unavailable("bus.not_drained", timeout_s=timeout_s, waiting=self._unhandled)
+
+    def close(self) -> None:
+        """Stop every subscriber; what still waits is discarded (``drain`` first to keep it)."""
+        with self._settled:
+            self._closed = True
+            subscribers = self._subscribers
+        for subscriber in subscribers:
+            subscriber.cancel()
+
+    def status(self) -> list[SubscriberStatus]:
+        """Return the counters of every live subscriber, for the operations page."""
+        return [subscriber.status() for subscriber in self._subscribers]
+
+    def _count(self, change: int) -> None:
+        with self._settled:
+            self._unhandled += change
+            if self._unhandled == 0:
+                self._settled.notify_all()
+
+    def _remove(self, gone: _Subscriber) -> None:
+        with self._settled:
+            self._subscribers = tuple(subscriber for subscriber in self._subscribers if subscriber is not gone)
+
+
+class _Worker(threading.Thread):
+    """Tells a handler's thread from any other."""
+
+
+class _Subscriber:
+    def __init__(
+        self,
+        bus: InProcessBus,
+        kind: type[Any],
+        handler: Callable[[Any], Any],
+        *,
+        name: str,
+        bound: int,
+        lossless: bool,
+    ) -> None:
+        self.kind = kind
+        self._bus = bus
+        self._handler = handler
+        self._name = name
+        self._bound = bound
+        self._lossless = lossless
+        self._queue: deque[Message] = deque()
+        self._changed = threading.Condition()
+        self._cancelled = False
+        self._delivered = self._failed = self._dropped = 0
+        self._last_error: str | None = None
+        self._thread = _Worker(target=self._run, name=f"bus:{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, message: Message, *, may_wait: bool) -> None:
+        with self._changed:
+            if len(self._queue) >= self._bound and not self._lossless:
+                self._queue.popleft()
+                self._dropped += 1
+                self._bus._count(-1)
+            elif may_wait:
+                self._changed.wait_for(lambda: len(self._queue) < self._bound or self._cancelled)
+            if self._cancelled:
+                return
+            self._bus._count(1)
+            self._queue.append(message)
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        self._bus._remove(self)
+        with self._changed:
+            self._cancelled = True
+            discarded = len(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
+        if discarded:
+            self._bus._count(-discarded)
+        if threading.current_thread() is not self._thread and not isinstance(threading.current_thread(), _Worker):
+            self._thread.join(timeout=5.0)
+
+    def status(self) -> SubscriberStatus:
+        with self._changed:
+            return SubscriberStatus(
+                name=self._name,
+                kind=self.kind.__name__,
+                delivered=self._delivered,
+                failed=self._failed,
+                queued=len(self._queue),
+                dropped=self._dropped,
+                bound=self._bound,
+                lossless=self._lossless,
+                last_error=self._last_error,
+            )
+
+    def _run(self) -> None:
+        while (message := self._take()) is not None:
+            error = deliver(self._name, self._handler, message)
+            with self._changed:
+                if error is None:
+                    self._delivered += 1
+                else:
+                    self._failed += 1
+                    self._last_error = error
+            self._bus._count(-1)
+
+    def _take(self) -> Message | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._cancelled)
+            if self._cancelled:
+                return None
+            message = self._queue.popleft()
+            self._changed.notify_all()
+            return message

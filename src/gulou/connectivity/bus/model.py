@@ -1,0 +1,28 @@
+"""What the operations page knows about a subscriber."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SubscriberStatus(msgspec.Struct, frozen=True):
+    """One subscriber's counters since the start.
+
+    Args:
+        kind: name of the message type that it asked for.
+        delivered: handled without an error.
+        failed: the handler raised; the message is not given again.
+        queued: waiting now.
+        dropped: given up because the queue of a ``lossless=False`` subscriber was full.
+        last_error: type name of the newest failure; None if there was none.
+    """
+
+    name: str
+    kind: str
+    delivered: int
+    failed: int
+    queued: int
+    dropped: int
+    bound: int
+    lossless: bool
+    last_error: str | None = None
