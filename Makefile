@@ -7,7 +7,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: setup demo run test lint docs clean
+.PHONY: help setup demo run test lint docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test    everything that CI runs"
 	@echo "make setup   only install into .venv (gulou is then at .venv/bin/gulou)"
 	@echo "make lint    ruff, mypy, import contracts"
+	@echo "make lock    resolve the dependencies again"
 	@echo "make docs    write the generated reference pages again"
 	@echo "make clean   remove .venv and what was built (never a data directory)"
 
@@ -49,6 +50,10 @@ $(VENV)/.setup: $(UV) requirements.lock pyproject.toml hatch_build.py $(CONSOLE)
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
 	@touch $@
+
+lock: $(UV)
+	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
+	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements.lock -q -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) src/gulou/web console/node_modules console/dist .mypy_cache .ruff_cache .pytest_cache
