@@ -1,1 +1,1 @@
-"""TBD"""
+"""The API: HTTP and WebSocket for the console and for programs."""

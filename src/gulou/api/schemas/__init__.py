@@ -1,0 +1,1 @@
+"""Pydantic schemas: what enters and leaves over HTTP, nothing else."""
