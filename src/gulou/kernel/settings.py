@@ -33,7 +33,7 @@ S = TypeVar("S", bound=BaseModel)
 
 
 def setting(default: Any = ..., *, description: str, unit: str = "", **limits: Any) -> Any:
-    """Declare a field with its description, its unit (empty where none fits) and limits (``ge``, ``le``, ``pattern``)."""
+    """Declare a field with its description, its unit (empty where none fits) and limits (``ge``, ``le``)."""
     return Field(default, description=description, json_schema_extra={"unit": unit}, **limits)
 
 

@@ -59,10 +59,8 @@ class Catalogue:
 
 
 def _show(value: object) -> str:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        text = ", ".join(str(item) for item in value)
-    else:
-        text = str(value)
+    listed = value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
+    text = ", ".join(str(item) for item in listed)
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
