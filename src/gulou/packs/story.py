@@ -61,10 +61,10 @@ class Story(msgspec.Struct, frozen=True):
 
 
 def read_duration_s(text: object) -> float:
-    """Read ``90s``, ``5m``, ``1.5h``; raises Invalid ``duration.unreadable``."""
+    """Read ``90s``, ``5m``, ``1.5h``; raises Invalid ``story.duration_unreadable``."""
     found = _DURATION.match(str(text))
     if not found:
-        raise Invalid("duration.unreadable", value=str(text))
+        raise Invalid("story.duration_unreadable", value=str(text))
     return float(found[1]) * _UNIT_S[found[2]]
 
 

@@ -1,0 +1,151 @@
+"""``gulou devices``: register, list, bring in by file, give credentials, command."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from gulou.cli import show
+from gulou.cli.client import connected
+from gulou.cli.options import Data, Json
+from gulou.cli.place import Place
+from gulou.kernel.errors import Invalid
+
+app = typer.Typer(no_args_is_help=True, help="Devices: register, list, bring in by file, give credentials, command.")
+COLUMNS = ["id", "name", "kind", "adapter", "department", "online", "last_seen_at"]
+
+
+@app.command("list")
+def list_devices(
+    q: Annotated[str | None, typer.Option("--search", "-q", help="Text in id or name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="Only this adapter.")] = None,
+    online: Annotated[bool | None, typer.Option("--online/--offline", help="Only those.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000)] = 100,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """List devices."""
+    wanted = {"q": q, "kind": kind, "adapter": adapter, "online": online}
+    with connected(Place.chosen(data), show.language()) as client:
+        show.rows(client.pages("/devices", wanted, limit), COLUMNS, as_json=as_json, empty="No devices match.")
+
+
+@app.command("show")
+def show_device(device: str, as_json: Json = False, data: Data = None) -> None:
+    """Show one device with its bindings."""
+    with connected(Place.chosen(data), show.language()) as client:
+        _one(client.call("GET", f"/devices/{device}"), as_json)
+
+
+@app.command("add")
+def add_device(
+    device: Annotated[str, typer.Argument(help="Id: letters, digits, . _ : -")],
+    entity: Annotated[list[str], typer.Option(help="TYPE:LOCAL-ID that it measures; repeat for several.")],
+    name: Annotated[str | None, typer.Option(help="Name; default: the id.")] = None,
+    adapter: Annotated[str, typer.Option(help="Protocol: mqtt, http, …")] = "mqtt",
+    department: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
+    secret: Annotated[bool, typer.Option("--secret/--no-secret", help="Issue a secret, shown once.")] = True,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Register a device and issue its secret.
+
+    Example: gulou devices add gauge-1 --entity WaterLevelObserved:drain-1
+    """
+    bindings = []
+    for one in entity:
+        kind, _, local = one.partition(":")
+        if not local:
+            raise Invalid("cli.entity_malformed", value=one)
+        bindings.append({"entity_id": f"urn:ngsi-ld:{kind}:{local}", "entity_type": kind})
+    body = {"id": device, "name": name or device, "adapter": adapter, "department": department, "bindings": bindings}
+    with connected(Place.chosen(data), show.language()) as client:
+        made = client.call("POST", "/devices", json=body)
+        if secret:
+            made["secret"] = client.call("POST", f"/devices/{device}/credentials", json={})["secret"]
+        _one(made, as_json)
+
+
+@app.command("secret")
+def issue_secret(device: str, as_json: Json = False, data: Data = None) -> None:
+    """Issue a new secret, shown once; the old one ends."""
+    with connected(Place.chosen(data), show.language()) as client:
+        _one(client.call("POST", f"/devices/{device}/credentials", json={}), as_json)
+
+
+@app.command("import")
+def import_devices(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV or NDJSON.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Register or alter many devices; each line is answered for itself."""
+    content = file.read_bytes()
+    kind = "text/csv" if file.suffix == ".csv" else "application/x-ndjson"
+    with connected(Place.chosen(data), show.language()) as client:
+        answer = client.call(
+            "POST",
+            "/devices/bulk",
+            content=content,
+            headers={"Content-Type": kind},
+            params={"dry_run": dry_run},
+            timeout=600,
+        )
+    _one(answer, as_json)
+
+
+@app.command("export")
+def export_devices(as_json: Json = False, data: Data = None) -> None:
+    """Write all devices as CSV (or NDJSON with --json) to standard output."""
+    with connected(Place.chosen(data), show.language()) as client:
+        items = client.pages("/devices", {})
+        if as_json:
+            show.rows(items, [], as_json=True, empty="")
+            return
+        writer = csv.writer(sys.stdout)
+        writer.writerow(COLUMNS)
+        writer.writerows([item.get(column) for column in COLUMNS] for item in items)
+
+
+@app.command("remove")
+def remove_device(device: str, data: Data = None) -> None:
+    """Remove a device and its credentials; its readings stay."""
+    with connected(Place.chosen(data), show.language()) as client:
+        client.call("DELETE", f"/devices/{device}")
+    show.people.print(f"Removed {device}.")
+
+
+@app.command("command")
+def command_device(
+    device: str,
+    name: Annotated[str, typer.Argument(help="Command, e.g. switch.")],
+    parameters: Annotated[str, typer.Argument(help='JSON object, e.g. \'{"state": "on"}\'.')] = "{}",
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Send a command to a device."""
+    try:
+        decoded = msgspec.json.decode(parameters, type=dict[str, Any])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        raise Invalid("cli.parameters_malformed", value=parameters) from None
+    with connected(Place.chosen(data), show.language()) as client:
+        _one(client.call("POST", f"/devices/{device}/commands", json={"name": name, "parameters": decoded}), as_json)
+
+
+def _one(item: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show.emit(item)
+        return
+    show.rows(
+        [{"field": key, "value": show.cell(value)} for key, value in item.items() if value not in (None, {}, [])],
+        ["field", "value"],
+        as_json=False,
+        empty="",
+    )
