@@ -22,11 +22,11 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 
 
 def read_zone(name: str) -> ZoneInfo:
-    """Return an IANA time zone; raises Invalid ``cli.zone_unknown``."""
+    """Return an IANA time zone; raises Invalid ``time.zone_unknown``."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Invalid("cli.zone_unknown", zone=name) from None
+        raise Invalid("time.zone_unknown", zone=name) from None
 
 
 def read_moment(text: str, zone: ZoneInfo) -> str:
