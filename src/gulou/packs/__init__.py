@@ -1,1 +1,19 @@
-"""TBD"""
+"""Packs: a city's domains as folders of declarations; loaded, checked, enabled, scaffolded, and tested by their stories."""
+
+from gulou.packs.loader import load_pack
+from gulou.packs.model import Manifest, Pack, PackStatus
+from gulou.packs.scaffold import scaffold_pack
+from gulou.packs.service import PackService
+from gulou.packs.story import Moment, Story, read_story
+
+__all__ = [
+    "Manifest",
+    "Moment",
+    "Pack",
+    "PackService",
+    "PackStatus",
+    "Story",
+    "load_pack",
+    "read_story",
+    "scaffold_pack",
+]

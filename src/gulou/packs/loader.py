@@ -1,0 +1,187 @@
+"""Reads a pack's folder, whole or not at all: every problem is found and named with file, line and mend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gulou
+from gulou.hub.rules import RuleSet
+from gulou.kernel.documents import Document, Problem, broken, nearest, problems_of
+from gulou.kernel.errors import Invalid
+from gulou.packs.model import Manifest, Pack
+from gulou.packs.story import Story, read_story
+from gulou.sensing.sdk.mapping import FILE_PATTERN, Mapping
+from gulou.vocabulary import Vocabulary
+
+MANIFEST = "pack.yaml"
+FOLDERS = frozenset({"vocabulary", "sources", "rules", "cases", "i18n", "maps", "areas", "demo"})
+_FILES = frozenset({MANIFEST, "README.md", "CHANGELOG.md", "LICENSE"})
+_ENDINGS = frozenset({".yaml", ".md", ".json", ".geojson", ".csv", ".ndjson", ""})
+_NAME = re.compile(r"^[a-z][a-z0-9-]{0,63}$")
+_VERSION = re.compile(r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?$")
+_MOST_FILES = 2_000
+_LARGEST_BYTES = 8 * 2**20
+
+T = TypeVar("T")
+
+
+def load_pack(root: Path, vocabulary: Vocabulary) -> Pack:
+    """Read and check everything in ``root``.
+
+    Args:
+        vocabulary: a scratch copy, which this call extends by the pack's own types.
+
+    Raises:
+        Invalid: ``document.broken`` with every ``Problem`` found; nothing is taken over.
+    """
+    reading = _Reading(root)
+    manifest = reading.attempt(lambda: _read_manifest(root), MANIFEST)
+    reading.check_files()
+    folder = root / "vocabulary"
+    types: list[str] = []
+    if folder.is_dir():
+        types = reading.attempt(lambda: vocabulary.extend(folder, root.name), "vocabulary") or []
+    mappings = reading.each(f"sources/{FILE_PATTERN}", Mapping.load)
+    rules = reading.attempt(lambda: _read_rules(root, vocabulary), "rules")
+    stories = reading.each("cases/*/story.yaml", lambda path: _read_story(root, path))
+    if reading.problems or manifest is None or rules is None:
+        raise broken(sorted(reading.problems, key=lambda problem: (problem.file, problem.line)))
+    return Pack(manifest, root, tuple(types), rules, tuple(mappings), tuple(stories))
+
+
+class _Reading:
+    """Collects the problems of one pack; a part that fails does not keep the others from being looked at."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[Problem] = []
+
+    def attempt(self, read: Callable[[], T], file: str) -> T | None:
+        try:
+            return read()
+        except Invalid as error:
+            self.problems += problems_of(error) or [_as_problem(error, file)]
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append(Problem("pack.unreadable", {"detail": str(error)[:200]}, file))
+        return None
+
+    def each(self, pattern: str, read: Callable[[Path], T]) -> list[T]:
+        made = []
+        for path in sorted(self.root.glob(pattern)):
+            one = self.attempt(lambda path=path: read(path), str(path.relative_to(self.root)))  # type: ignore[misc]
+            if one is not None:
+                made.append(one)
+        return made
+
+    def check_files(self) -> None:
+        files = [path for path in sorted(self.root.rglob("*")) if not path.name.startswith(".")]
+        if len(files) > _MOST_FILES:
+            self.problems.append(Problem("pack.too_many_files", {"limit": _MOST_FILES}, MANIFEST))
+            return
+        for path in files:
+            name = str(path.relative_to(self.root))
+            top = name.split("/", 1)[0]
+            if path.is_symlink():
+                self.problems.append(Problem("pack.link", {}, name))
+            elif path.is_dir():
+                if path.parent == self.root and top not in FOLDERS:
+                    self._unknown(top)
+            elif path.suffix not in _ENDINGS:
+                self.problems.append(Problem("pack.not_declarative", {"ending": path.suffix}, name))
+            elif path.parent == self.root and top not in _FILES:
+                self._unknown(top)
+            elif path.stat().st_size > _LARGEST_BYTES:
+                self.problems.append(Problem("pack.file_too_large", {"limit": _LARGEST_BYTES}, name))
+
+    def _unknown(self, name: str) -> None:
+        known = FOLDERS | _FILES
+        self.problems.append(
+            Problem("pack.unknown_entry", {"name": name, "nearest": nearest(name, known) or "-"}, name)
+        )
+
+
+def _as_problem(error: Invalid, file: str) -> Problem:
+    """Bring an error that was raised on its own into the same shape; its own file and line are kept."""
+    params = dict(error.params)
+    named = str(params.pop("file", file))
+    line, column = params.pop("line", 0), params.pop("column", 0)
+    return Problem(
+        error.code, params, named, line if isinstance(line, int) else 0, column if isinstance(column, int) else 0
+    )
+
+
+def _read_manifest(root: Path) -> Manifest:
+    path = root / MANIFEST
+    if not path.is_file():
+        raise broken([Problem("pack.no_manifest", {"name": MANIFEST}, MANIFEST)])
+    document = Document.parse(path.read_text(encoding="utf-8"), MANIFEST)
+    data = document.data if isinstance(document.data, dict) else {}
+    problems = [
+        document.problem((key,), "document.unknown_key", key=key, nearest=nearest(str(key), _MANIFEST_KEYS) or "-")
+        for key in data
+        if key not in _MANIFEST_KEYS
+    ]
+    problems += [
+        document.problem((), "document.missing_key", key=key) for key in ("pack", "version", "title") if key not in data
+    ]
+    if not problems:
+        problems = list(_manifest_problems(document, data, root.name))
+    if problems:
+        raise broken(problems)
+    return Manifest(
+        name=data["pack"],
+        version=str(data["version"]),
+        title=data["title"],
+        description=data.get("description", {}),
+        gulou=str(data.get("gulou", "0.1")),
+        licence=str(data.get("licence", "Apache-2.0")),
+    )
+
+
+_MANIFEST_KEYS = ("pack", "version", "title", "description", "gulou", "licence")
+
+
+def _manifest_problems(document: Document, data: dict[str, Any], folder: str) -> list[Problem]:
+    found = []
+    name = data["pack"]
+    if not isinstance(name, str) or not _NAME.match(name):
+        found.append(document.problem(("pack",), "pack.bad_name", name=str(name)))
+    elif name != folder:
+        found.append(document.problem(("pack",), "pack.other_folder", name=name, folder=folder))
+    if not _VERSION.match(str(data["version"])):
+        found.append(document.problem(("version",), "pack.bad_version", version=str(data["version"])))
+    for key in ("title", "description"):
+        texts = data.get(key, {"en": ""})
+        if (
+            not isinstance(texts, dict)
+            or not all(isinstance(text, str) for text in texts.values())
+            or "en" not in texts
+        ):
+            found.append(document.problem((key,), "document.wrong_kind", key=key, expected="{en: …, zh: …}"))
+    needed = str(data.get("gulou", "0.1")).lstrip(">= ")
+    if not re.fullmatch(r"\d+(\.\d+)*", needed):
+        found.append(document.problem(("gulou",), "pack.bad_version", version=needed))
+    elif _numbers(needed) > _numbers(gulou.__version__):
+        found.append(document.problem(("gulou",), "pack.needs_newer", needed=needed, present=gulou.__version__))
+    return found
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _read_rules(root: Path, vocabulary: Vocabulary) -> RuleSet:
+    files = {
+        str(path.relative_to(root)): path.read_text(encoding="utf-8")
+        for folder in ("rules", "areas")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file() and path.suffix in {".yaml", ".geojson"}
+    }
+    return RuleSet.parse(root.name, files, vocabulary)
+
+
+def _read_story(root: Path, path: Path) -> Story:
+    return read_story(path.read_text(encoding="utf-8"), str(path.relative_to(root)), path.parent.name)
