@@ -119,9 +119,11 @@ def _parse(code: str) -> Any:
     import pint
     from lark.exceptions import LarkError
 
-    multiple, bare = _CORRECTED.get(bare, (1, bare))
+    multiple, bare = _CORRECTED.get(bare, (None, bare))
     try:
-        quantity = multiple * _registry().from_ucum(bare)
+        quantity = _registry().from_ucum(bare)
+        if multiple is not None:
+            quantity *= multiple
         _registry().Quantity(1.0, quantity.units).to_root_units()
         return quantity
     except (InvalidUcumError, LarkError, pint.PintError, AttributeError, OverflowError, ValueError, TypeError) as error:
@@ -134,7 +136,7 @@ def _parse(code: str) -> Any:
 def _registry() -> Any:
     from ucumvert import PintUcumRegistry
 
-    return PintUcumRegistry(autoconvert_offset_to_baseunit=True)
+    return PintUcumRegistry()
 
 
 def _dimensions(quantity: Any) -> tuple[dict[str, float], dict[str, float]]:
