@@ -1,0 +1,57 @@
+"""What the vocabulary lets expressions and texts name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gulou.hub.rules.curves import PointTable
+from gulou.hub.rules.expression import Names
+from gulou.hub.rules.ports import VocabularySource
+
+_TYPE_OF_KIND = {"measured": "num", "state": "any", "relation": "text", "geo": "geo", "text": "text", "enum": "text"}
+_EVERY_ENTITY = {"id": "text", "name": "text", "description": "text"}
+TEXT_WORDS = ("value", "limit", "name", "id", "type", "severity", "duration")
+
+
+class NameBook:
+    """Looks entity types up once and answers what each part of a rule may name."""
+
+    def __init__(self, vocabulary: VocabularySource, tables: Mapping[str, PointTable]) -> None:
+        self._types: Mapping[str, Any] = vocabulary.types
+        self._tables = tables
+
+    def has_type(self, entity_type: str) -> bool:
+        return entity_type in self._types
+
+    @property
+    def type_names(self) -> list[str]:
+        return sorted(self._types)
+
+    def kinds(self, entity_type: str) -> dict[str, str]:
+        """Return property → kind (``measured``, ``relation`` …) of a type; empty for an unknown type."""
+        known = self._types.get(entity_type)
+        return {} if known is None else {name: str(one.kind) for name, one in known.properties.items()}
+
+    def of_type(self, entity_type: str, *, this: bool = False, past: bool = True) -> Names:
+        """Return what an expression over readings of a type may name."""
+        known = self._types.get(entity_type)
+        kinds = dict(_EVERY_ENTITY)
+        choices: dict[str, tuple[str, ...]] = {}
+        for name, one in known.properties.items() if known is not None else ():
+            kinds[name] = _TYPE_OF_KIND.get(str(one.kind), "any")
+            values = tuple(str(value) for value in one.values or ())
+            if values:
+                choices[name] = values
+        return Names(kinds, choices, self._tables, this, entity_type, past)
+
+    def attributes(self, entity_type: str) -> Names:
+        """Return what ``select.where`` may name: attributes, which do not come as a stream of measurements."""
+        names = self.of_type(entity_type, past=False)
+        kinds = self.kinds(entity_type)
+        fixed = {name: kind for name, kind in names.types.items() if kinds.get(name) != "measured"}
+        return Names(fixed, names.choices, {}, False, entity_type, False)
+
+    def words(self, entity_type: str) -> set[str]:
+        """Return the words that a text about an entity of the type may hold."""
+        return {*self.kinds(entity_type), *_EVERY_ENTITY, *TEXT_WORDS}
