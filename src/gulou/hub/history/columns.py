@@ -1,0 +1,131 @@
+"""The columns of the history, in memory, in Parquet and in Delta; and readings turned into them and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from gulou.connectivity.intake import LogBatch, Reading, Value
+from gulou.hub.history.model import HistoryRow
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+LAKE_SCHEMA = pa.schema(
+    [
+        pa.field("entity_type", pa.string(), nullable=False),
+        pa.field("entity_id", pa.string(), nullable=False),
+        pa.field("property", pa.string(), nullable=False),
+        pa.field("dataset_id", pa.string()),
+        pa.field("observed_at", _TIME, nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("text", pa.string()),
+        pa.field("unit_code", pa.string()),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("device_id", pa.string()),
+        pa.field("flags", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("received_at", _TIME, nullable=False),
+        pa.field("sequence", pa.int64(), nullable=False),
+        pa.field("late", pa.int8(), nullable=False),
+    ]
+)
+"""One row a reading.
+
+``value`` holds numbers, and 0 or 1 for truth values. ``text`` is the JSON of everything that ``value`` alone does not
+tell: texts, truth values, geometries, lists, whole numbers past 2**53. ``flags`` are separated by spaces. ``late`` is 1
+where the reading was not newer than all of its series before it: only such rows can replace an earlier one.
+"""
+
+TAIL_SCHEMA = LAKE_SCHEMA.append(pa.field("row", pa.int32(), nullable=False))
+"""In memory also the place within the log record, which settles two readings of one series and time in one record."""
+
+TABLE_SCHEMA = pa.schema([pa.field("ym", pa.string(), nullable=False), *LAKE_SCHEMA])
+PARTITION = "ym"
+
+_EXACT = 2**53
+
+
+def split_value(value: Value) -> tuple[float | None, str | None]:
+    """Return the number and the JSON text that together give ``value`` back."""
+    if value is True or value is False:
+        return float(value), "true" if value else "false"
+    if isinstance(value, float):
+        return value, None
+    if isinstance(value, int):
+        if -_EXACT <= value <= _EXACT:
+            return float(value), None
+        try:
+            return float(value), str(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf, str(value)
+    return None, msgspec.json.encode(value).decode()
+
+
+def join_value(number: float | None, text: str | None) -> Value:
+    """Undo ``split_value``."""
+    if text is None:
+        return math.nan if number is None else number
+    value: Value = json.loads(text)
+    return value
+
+
+class Columns:
+    """Readings gathered as Python lists, one a column; cheap to append to."""
+
+    __slots__ = ("_lists", "rows")
+
+    def __init__(self) -> None:
+        self._lists: list[list[Any]] = [[] for _ in TAIL_SCHEMA]
+        self.rows = 0
+
+    def extend(self, batch: LogBatch, readings: tuple[Reading, ...], late: list[int], first_row: int) -> None:
+        """Append ``readings`` of ``batch`` that begin at place ``first_row`` of it."""
+        count = len(readings)
+        pairs = [(r.value, None) if type(r.value) is float else split_value(r.value) for r in readings]
+        columns: tuple[list[Any], ...] = (
+            [r.entity_type for r in readings],
+            [r.entity_id for r in readings],
+            [r.property for r in readings],
+            [r.dataset_id for r in readings],
+            [r.observed_at_us for r in readings],
+            [number for number, _ in pairs],
+            [text for _, text in pairs],
+            [r.unit_code for r in readings],
+            [r.kind for r in readings],
+            [r.device_id for r in readings],
+            [" ".join(r.flags) if r.flags else None for r in readings],
+            [batch.source] * count,
+            [batch.received_at_us] * count,
+            [batch.sequence] * count,
+            late,
+            list(range(first_row, first_row + count)),
+        )
+        for held, column in zip(self._lists, columns, strict=True):
+            held.extend(column)
+        self.rows += count
+
+    def seal(self) -> pa.RecordBatch:
+        """Turn the lists into Arrow arrays."""
+        arrays = [pa.array(held, field.type) for held, field in zip(self._lists, TAIL_SCHEMA, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=TAIL_SCHEMA)
+
+
+ROW_SQL = (
+    "entity_id, entity_type, property, dataset_id, epoch_us(observed_at), value, text, unit_code, kind, device_id, "
+    "flags, source, epoch_us(received_at), sequence"
+)
+"""The select list that ``to_row`` reads."""
+
+
+def to_row(row: tuple[Any, ...]) -> HistoryRow:
+    """Build a row from a tuple in the order of ``ROW_SQL``."""
+    entity_id, entity_type, name, dataset_id, observed_at_us, number, text, unit_code, kind, device_id = row[:10]
+    flags = tuple(row[10].split(" ")) if row[10] else ()
+    return HistoryRow(
+        entity_id, entity_type, name, dataset_id, observed_at_us, join_value(number, text), unit_code, kind, device_id,
+        flags, *row[11:],
+    )  # fmt: skip
