@@ -1,4 +1,4 @@
-"""Packs: a city's domains as folders of declarations; loaded, checked, enabled, scaffolded, and tested by their stories."""
+"""Packs: domains as folders of declarations; loaded, checked, enabled, scaffolded, tested by their stories."""
 
 from gulou.packs.loader import load_pack
 from gulou.packs.model import Manifest, Pack, PackStatus
