@@ -29,6 +29,15 @@ _LABELS = {-1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs", 0: "n",
     8: "vd",
 }
 _KNOWN = frozenset(_LABELS.values())
+_CBOR_ERRORS = (
+    cbor2.CBORDecodeError,
+    RecursionError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    EOFError,
+)
 _VALUES = ("v", "vs", "vb", "vd")
 
 _UCUM = {
@@ -127,15 +136,7 @@ def senml_from_cbor(raw: bytes) -> list[dict[str, Any]]:
     stream = io.BytesIO(raw)
     try:
         pack = cbor2.CBORDecoder(stream).decode()
-    except (
-        cbor2.CBORDecodeError,
-        RecursionError,
-        ValueError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-        EOFError,
-    ) as error:
+    except _CBOR_ERRORS as error:
         raise _malformed(str(error)) from None
     if not isinstance(pack, list):
         raise _malformed("a pack is an array of records")
@@ -143,10 +144,12 @@ def senml_from_cbor(raw: bytes) -> list[dict[str, Any]]:
     for record in pack:
         if not isinstance(record, dict):
             raise _malformed("a record is a map")
-        named.append(
-            {_LABELS.get(label, label) if isinstance(label, int) else label: record[label] for label in record}
-        )
+        named.append({_label(label): value for label, value in record.items()})
     return _records(named)
+
+
+def _label(label: object) -> Any:
+    return _LABELS.get(label, label) if isinstance(label, int) else label
 
 
 def looks_like_senml(data: object) -> bool:

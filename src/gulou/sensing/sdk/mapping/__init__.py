@@ -1,4 +1,4 @@
-"""Payload mappings: somebody else's bytes to readings, declared in YAML. The format is in ``README.md`` beside this file."""
+"""Payload mappings: somebody else's bytes to readings, declared in YAML; the format is in ``README.md`` here."""
 
 from gulou.sensing.sdk.mapping.mapping import KEPT_RAW_BYTES, Mapping
 from gulou.sensing.sdk.mapping.numbers import number_reader

@@ -225,7 +225,8 @@ def check(document: Document) -> MappingDocument:
     """Check a parsed YAML document against the schema.
 
     Raises:
-        Invalid: ``document.broken`` with every problem: ``mapping.unknown_key``, ``mapping.key_missing``, ``mapping.value_wrong``.
+        Invalid: ``document.broken`` with every problem: ``mapping.unknown_key``, ``mapping.key_missing``,
+            ``mapping.value_wrong``.
     """
     try:
         return MappingDocument.model_validate(document.data)

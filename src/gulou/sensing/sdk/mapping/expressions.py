@@ -26,7 +26,8 @@ def find_path(expression: str) -> Callable[[Any], Any]:
     """Compile a JMESPath expression.
 
     Raises:
-        ValueError: it is not JMESPath; the caller says where. The made function raises Invalid ``mapping.expression_failed``.
+        ValueError: it is not JMESPath; the caller says where. The made function raises Invalid
+            ``mapping.expression_failed``.
     """
     try:
         compiled = jmespath.compile(expression)

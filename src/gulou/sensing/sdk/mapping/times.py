@@ -114,7 +114,7 @@ def _from_columns(columns: tuple[str, ...], zone: ZoneInfo) -> TimeReader:
     def read(record: Mapping[str, Any], _row: int, _received_at_us: int) -> int:
         parts = [_whole(record.get(name), name) for name in columns]
         try:
-            local = datetime(*parts)  # type: ignore[arg-type, misc]  # noqa: DTZ001  # its zone follows in the next line
+            local = datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001  # its zone follows in the next line
         except ValueError:
             raise Invalid("time.unreadable", value=" ".join(map(str, parts))) from None
         return local_to_us(local, zone)
@@ -156,7 +156,7 @@ def _from_field(part: TimePart, zone: ZoneInfo | None) -> TimeReader:
 def _field(part: TimePart) -> tuple[Finder, str]:
     if part.template is not None:
         template = Template(part.template)
-        return (lambda record: template.fill(record)), part.template
+        return template.fill, part.template
     if part.path is not None:
         return find_path(part.path), part.path
     return find_column(part.column or ""), part.column or ""
