@@ -1,4 +1,4 @@
-"""Gulou's own payload formats: channel values of a device, rows of a program. For whoever has no format of their own."""
+"""Gulou's own payload formats: channel values of a device, rows of a program. For who has no own format."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DeviceFormat:
     - JSON: ``{"level": 2.5, "observedAt": "2026-07-01T08:00:00Z"}``, or a list of such. Without ``observedAt`` the
       time of arrival counts. ``null`` is no value.
     - SenML: the whole name is the channel, or, if that is not bound, what follows its last ``:`` or ``/``.
-    - Line protocol: each field is a channel; measurement and tags say nothing, except tag ``device`` of a gateway's child.
+    - Line protocol: each field is a channel; measurement and tags say nothing.
     """
 
     def __init__(self, devices: DeviceDirectory) -> None:
@@ -183,7 +183,7 @@ def _row(record: Mapping[str, Any]) -> Reading:
 
 
 def read_program_point(point: Point, where: str = "") -> list[Item]:
-    """Read one point of line protocol from a program: measurement is the type, tag ``entity`` the entity, fields the properties."""
+    """Read one point of a program's line protocol: measurement = type, tag ``entity``, fields = properties."""
     try:
         if "entity" not in point.tags:
             raise Invalid("payload.field_missing", field="tag entity")

@@ -190,7 +190,8 @@ class _Made:
             urn = own_id if value.entity is None and own_id is not None else target.id_of(self.record)
             self._emit(value.place, urn, target.type, name, read, value.unit, value.dataset)
         except Invalid as error:
-            self.flaw(value.place, error)
+            named = value.entity or entity
+            self.flaw(value.place, error, named.type if named else "", value.property.fixed or "")
 
     def wide(self, column: str, wide: _Wide) -> None:
         """Make the item of one column of a wide table."""
@@ -201,7 +202,7 @@ class _Made:
             urn = wide.urn(column, self.record)
             self._emit(column, urn, wide.entity.type, wide.property, read, wide.unit, wide.dataset)
         except Invalid as error:
-            self.flaw(column, error)
+            self.flaw(column, error, wide.entity.type, wide.property)
 
     def location(self, read: Callable[[Record[str, Any]], dict[str, Any] | None], type_: str, urn: str) -> None:
         """Make the reading of where the entity is."""
@@ -213,12 +214,12 @@ class _Made:
                 )
                 self._items.append((f"{self._prefix}location", reading))
         except Invalid as error:
-            self.flaw("location", error)
+            self.flaw("location", error, type_, "location")
 
-    def flaw(self, place: str, error: Invalid) -> None:
+    def flaw(self, place: str, error: Invalid, type_: str, name: str) -> None:
         """Note what could not be read."""
         where = self._prefix + place
-        self._items.append((where, Flaw(error.code, error.params, where)))
+        self._items.append((where, Flaw(error.code, {"type": type_, "property": name, **error.params}, where)))
 
     def _emit(
         self,

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from gulou.connectivity.intake import Value
 from gulou.kernel.clock import to_rfc3339
+from gulou.kernel.documents import nearest
 from gulou.kernel.errors import Invalid
 from gulou.sensing.sdk.mapping.document import MappingDocument, ValueOptions, ValuePart, WidePart
 from gulou.sensing.sdk.mapping.expressions import Finder, find_column, find_path
@@ -81,7 +82,7 @@ class CellReader:
         if self._translate is not None:
             key = str(value).strip()
             if key not in self._translate:
-                raise Invalid("reading.not_in_list", value=key[:64], known=", ".join(self._translate)[:200])
+                raise Invalid("reading.not_in_list", value=key[:64], allowed=", ".join(self._translate)[:200])
             return self._translate[key]
         read = self._read(value)
         if self._scale is not None and isinstance(read, int | float):
@@ -113,7 +114,7 @@ class UnitReader:
         if self._table is None:
             return unit
         if unit not in self._table:
-            raise Invalid("reading.unit_unknown", unit=unit[:64])
+            raise Invalid("reading.unit_unknown", unit=unit[:64], expected=", ".join(self._table)[:200])
         return self._table[unit]
 
 
@@ -137,7 +138,8 @@ class PropertyReader:
             return self.fixed
         name = self._template.fill(record)
         if self._rename is None or name not in self._rename:
-            raise Invalid("reading.property_unknown", property=name[:64])
+            near = nearest(name, self._rename or ()) or ", ".join(self._rename or ())[:200]
+            raise Invalid("reading.property_unknown", property=name[:64], nearest=near)
         return self._rename[name]
 
 
@@ -204,10 +206,10 @@ def _number_or_none(text: str) -> float | None:
 
 def _read_text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Invalid("reading.not_a_text", value=str(value)[:64])
+        raise Invalid("reading.not_a_text", value=str(value)[:64], limit=_LONGEST_TEXT)
     text = str(value).strip()
     if len(text) > _LONGEST_TEXT:
-        raise Invalid("reading.too_long", limit=_LONGEST_TEXT)
+        raise Invalid("reading.too_large", limit=_LONGEST_TEXT)
     return text
 
 
@@ -216,5 +218,5 @@ def _read_bool(value: object) -> bool:
         return value
     key = str(value).strip().lower()
     if key not in _TRUTH:
-        raise Invalid("reading.not_in_list", value=key[:64], known=", ".join(_TRUTH))
+        raise Invalid("reading.not_a_truth_value", value=key[:64])
     return _TRUTH[key]

@@ -1,0 +1,55 @@
+"""MQTT 3.1.1 and 5 packets from and to bytes, both directions; sans-IO."""
+
+from gulou.sensing.adapters.mqtt.codec.decode import decode
+from gulou.sensing.adapters.mqtt.codec.encode import encode
+from gulou.sensing.adapters.mqtt.codec.framer import Framer
+from gulou.sensing.adapters.mqtt.codec.packets import (
+    V5,
+    V311,
+    Auth,
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PingResp,
+    Properties,
+    ProtocolError,
+    PubAck,
+    Publish,
+    Qos2Step,
+    Reason,
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+    Will,
+)
+
+__all__ = [
+    "V5",
+    "V311",
+    "Auth",
+    "ConnAck",
+    "Connect",
+    "Disconnect",
+    "Framer",
+    "Packet",
+    "PingReq",
+    "PingResp",
+    "Properties",
+    "ProtocolError",
+    "PubAck",
+    "Publish",
+    "Qos2Step",
+    "Reason",
+    "SubAck",
+    "Subscribe",
+    "SubscriptionRequest",
+    "UnsubAck",
+    "Unsubscribe",
+    "Will",
+    "decode",
+    "encode",
+]
