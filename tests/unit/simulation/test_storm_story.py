@@ -26,8 +26,8 @@ def test_before_the_rain_all_is_calm(city):
 
     assert said["drain-1", "waterLevel"] == pytest.approx(0.30, abs=0.03)
     assert said["road-water-1", "waterLevel"] == pytest.approx(0.0, abs=0.001)
-    assert said["weather-1", "precipitation"] == 0.0
-    assert said["pump-1", "status"] == "off"
+    assert said["weather-1", "precipitationIntensity"] == 0.0
+    assert said["pump-1", "powerState"] == "off"
 
 
 def test_heavy_rain_floods_one_underpass_and_stops_its_road(city):
@@ -41,7 +41,7 @@ def test_heavy_rain_floods_one_underpass_and_stops_its_road(city):
     assert said["road-water-1", "waterLevel"] > 0.27
     assert said["road-water-3", "waterLevel"] < 0.05
     assert said["traffic-1", "averageVehicleSpeed"] < 15
-    assert said["weather-1", "precipitation"] > 40
+    assert said["weather-1", "precipitationIntensity"] > 40
 
 
 def test_without_the_pump_the_level_stays_high(city):
@@ -53,13 +53,13 @@ def test_without_the_pump_the_level_stays_high(city):
 def test_the_pump_lowers_the_level_while_it_rains_on(city):
     world = World(city, START_US)
     run(world, 100)
-    outcome = world.command("pump-1", "switch", {"status": "on"})
+    outcome = world.command("pump-1", "switch", {"powerState": "on"})
     at_once = run(world, 1)
     later = run(world, 30)
 
     assert outcome.ok
-    assert at_once["pump-1", "status"] == "on"
-    assert at_once["pump-1", "power"] > 100
+    assert at_once["pump-1", "powerState"] == "on"
+    assert at_once["pump-1", "activePower"] > 100
     assert world.rain_mm_h > 60
     assert later["drain-1", "waterLevel"] < 1.5
     assert run(world, 30)["traffic-1", "averageVehicleSpeed"] > 35
@@ -71,8 +71,8 @@ def test_a_pump_stops_by_itself_when_its_drain_is_empty_and_the_rain_over(city):
     world.command("pump-1", "turn_on", {})
     said = run(world, 200)
 
-    assert said["pump-1", "status"] == "off"
-    assert said["pump-1", "power"] == 0.0
+    assert said["pump-1", "powerState"] == "off"
+    assert said["pump-1", "activePower"] == 0.0
 
 
 def test_the_storm_comes_again_and_can_be_called(city):

@@ -19,13 +19,18 @@ _PURPOSES = ("work", "leisure", "home")
 _DUSK_H, _DAWN_H = 18.6, 5.6
 
 
+def parking_capacity(city: City) -> Floats:
+    """Return the spots of every car park."""
+    rng = stream(city.settings.seed, "parking")
+    return rng.choice([80, 120, 200, 300, 450, 600], len(city.group("parking").devices)).astype(np.float64)
+
+
 class Parking:
     """Car parks of offices, shops and homes; cars come and go at a limited pace."""
 
     def __init__(self, city: City) -> None:
         count = len(city.group("parking").devices)
-        rng = stream(city.settings.seed, "parking")
-        self.capacity: Floats = rng.choice([80, 120, 200, 300, 450, 600], count).astype(np.float64)
+        self.capacity = parking_capacity(city)
         self._purpose = np.arange(count) % len(_PURPOSES)
         self._wander = Wandering(stream(city.settings.seed, "parking-wander"), count, 900.0)
         self._taken: Floats | None = None
@@ -38,10 +43,14 @@ class Parking:
         taken = goal if self._taken is None else self._taken
         self._taken = taken + np.clip(goal - taken, -0.002 * self.capacity * dt_s, 0.002 * self.capacity * dt_s)
 
+    def occupied(self) -> NDArray[np.int64]:
+        """Return taken spots."""
+        taken = np.zeros_like(self.capacity) if self._taken is None else self._taken
+        return np.round(taken).astype(np.int64)
+
     def available(self) -> NDArray[np.int64]:
         """Return free spots."""
-        taken = np.zeros_like(self.capacity) if self._taken is None else self._taken
-        return (self.capacity - np.round(taken)).astype(np.int64)
+        return self.capacity.astype(np.int64) - self.occupied()
 
 
 class Crowds:
@@ -79,7 +88,7 @@ class Meters:
         self._power_jitter = Wandering(stream(seed, "meters-power"), homes, 120.0)
         self._flow_jitter = Wandering(stream(seed, "meters-flow"), taps, 60.0)
         self.power_kw: Floats = np.zeros(homes)
-        self.flow_m3_h: Floats = np.zeros(taps)
+        self.flow_l_min: Floats = np.zeros(taps)
 
     def step(self, dt_s: float, now_us: int) -> None:
         """Let time pass."""
@@ -89,9 +98,9 @@ class Meters:
         use = 0.35 + 0.6 * math.exp(-(((hour - 20) / 2.6) ** 2)) + 0.3 * math.exp(-(((hour - 12) / 2.5) ** 2))
         wash = 0.15 + 0.8 * math.exp(-(((hour - 7.3) / 1.2) ** 2)) + 0.7 * math.exp(-(((hour - 20.5) / 1.8) ** 2))
         self.power_kw = np.maximum(self._power_share * use * (1 + 0.3 * self._power_jitter.values), 0.02)
-        self.flow_m3_h = np.maximum(self._flow_share * wash * (0.4 + 0.6 * self._flow_jitter.values), 0.0)
+        self.flow_l_min = np.maximum(8 * self._flow_share * wash * (0.4 + 0.6 * self._flow_jitter.values), 0.0)
         self.energy_kwh += self.power_kw * dt_s / 3_600
-        self.volume_m3 += self.flow_m3_h * dt_s / 3_600
+        self.volume_m3 += self.flow_l_min * dt_s / 60_000
 
 
 class Bins:
@@ -127,6 +136,10 @@ class Lamps:
     def command(self, index: int, level: float | None) -> None:
         """Hold a lamp at a level from 0 to 1; None gives it back to the clock."""
         self._commanded[index] = math.nan if level is None else level
+
+    def states(self) -> NDArray[np.str_]:
+        """Return ``on``, ``off`` or ``low`` (dimmed)."""
+        return np.select([self.level <= 0, self.level < 0.99], ["off", "low"], "on")
 
     def power_w(self) -> Floats:
         return self.level * self._watts

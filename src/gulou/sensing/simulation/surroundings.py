@@ -73,8 +73,8 @@ class Sky:
         return (self.wind_from_deg + 9 * self._jitter.values) % 360
 
     def pressure_hpa(self) -> Floats:
-        rain: Floats = 1_009.0 + 2.0 * self._wander.values[1] - 4 * min(self._rain / 65.0, 1.5) + 0.3 * self._offset
-        return rain
+        pressure: Floats = 1_009.0 + 2.0 * self._wander.values[1] - 4 * min(self._rain / 65.0, 1.5) + 0.3 * self._offset
+        return pressure
 
     def precipitation_mm_h(self) -> Floats:
         """Return the rain's intensity, millimetres per hour."""

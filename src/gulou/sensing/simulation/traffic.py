@@ -16,12 +16,12 @@ Floats = NDArray[np.float64]
 
 _FLOOD_REACH_M = 700.0
 _STOPPING_DEPTH_M = 0.12
-_LANES_CAPACITY = {"expressway": 5_400.0, "ring": 4_200.0, "arterial": 3_000.0, "embankment": 2_400.0}
-_FREE_SPEED = {"expressway": 80.0, "ring": 60.0, "arterial": 50.0, "embankment": 50.0}
+ROAD_CAPACITY_PER_H = {"expressway": 5_400.0, "ring": 4_200.0, "arterial": 3_000.0, "embankment": 2_400.0}
+FREE_SPEED_KMH = {"expressway": 80.0, "ring": 60.0, "arterial": 50.0, "embankment": 50.0}
 
 
 class Traffic:
-    """Flow at the detectors; ``intensity`` in vehicles per hour, speed in km/h."""
+    """Flow at the detectors, vehicles per hour, and speed, km/h."""
 
     def __init__(self, city: City) -> None:
         rng = stream(city.settings.seed, "traffic")
@@ -29,14 +29,14 @@ class Traffic:
         categories = {road.id: road.category for road in city.layout.roads}
         kinds = [categories[road_id] for road_id in group.place_ids]
         self._rng = stream(city.settings.seed, "traffic-noise")
-        self._capacity: Floats = np.array([_LANES_CAPACITY[kind] for kind in kinds])
-        self._free: Floats = np.array([_FREE_SPEED[kind] for kind in kinds])
+        self._capacity: Floats = np.array([ROAD_CAPACITY_PER_H[kind] for kind in kinds])
+        self.free_kmh: Floats = np.array([FREE_SPEED_KMH[kind] for kind in kinds])
         centre = np.exp(-np.linalg.norm(group.positions, axis=1) / 6_000)
         self._weight: Floats = 0.45 + 0.5 * centre + rng.uniform(-0.1, 0.1, len(kinds))
         self._noise: Floats = np.zeros(len(kinds))
         self._exposure = _exposure(group.positions, city)
         self.load: Floats = np.zeros(len(kinds))
-        self.speed_kmh: Floats = self._free.copy()
+        self.speed_kmh: Floats = self.free_kmh.copy()
         self._flow: Floats = np.zeros(len(kinds))
 
     def step(self, dt_s: float, now_us: int, rain_mm_h: float, road_m: Floats) -> None:
@@ -48,11 +48,11 @@ class Traffic:
         passable = 1.0 / (1.0 + (depth / _STOPPING_DEPTH_M) ** 2)
         room = passable * (1 - 0.15 * min(rain_mm_h / 65.0, 1.5))
         self.load = np.clip(demand / room, 0.02, 1.25)
-        goal = self._free * room / (1 + 0.9 * self.load**4)
+        goal = self.free_kmh * room / (1 + 0.9 * self.load**4)
         self.speed_kmh += (goal - self.speed_kmh) * (1 - math.exp(-dt_s / 6.0))
         self._flow = np.minimum(demand, room) * self._capacity
 
-    def intensity_per_h(self) -> Floats:
+    def flow_per_h(self) -> Floats:
         """Return vehicles per hour."""
         return self._flow
 
@@ -62,7 +62,7 @@ class Traffic:
 
     def congestion_index(self) -> Floats:
         """Return free speed over speed, from 1 (free) up, capped at 10."""
-        return np.clip(self._free / np.maximum(self.speed_kmh, 1.0), 1.0, 10.0)
+        return np.clip(self.free_kmh / np.maximum(self.speed_kmh, 1.0), 1.0, 10.0)
 
 
 def _exposure(positions: Points, city: City) -> Floats:

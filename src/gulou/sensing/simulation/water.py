@@ -20,9 +20,11 @@ Bools = NDArray[np.bool_]
 DRAIN_NORMAL_M = 0.30
 RIVER_NORMAL_M = 6.0
 CREEK_NORMAL_M = 2.0
+PUMP_FLOW_M3_H = 5_200.0
+PUMP_POWER_KW = 165.0
+PUMP_STOP_M = 0.35
+KERB_M = 2.2
 _PEAK_MM_H = 65.0
-_KERB_M = 2.2
-_FLOAT_STOP_M = 0.35
 # Metres of level per second of the world, at a rain of _PEAK_MM_H.
 _STAGE_INFLOW = (0.0020, 0.0016)
 _STAGE_CEILING_M = (2.95, 1.80)
@@ -69,7 +71,7 @@ class Water:
         self.gate_opening += np.clip(self._gate_target - self.gate_opening, -0.05 * dt_s, 0.05 * dt_s)
         if rain_mm_h < 1.0:
             # Float switch: a pump never runs dry.
-            self.pump_on &= self._level_at_pumps() > _FLOAT_STOP_M
+            self.pump_on &= self._level_at_pumps() > PUMP_STOP_M
 
     def _step_drains(self, world_s: float, rain: float) -> None:
         stage = self.drain_m[: self._stage]
@@ -88,7 +90,7 @@ class Water:
     def _step_roads(self, dt_s: float, rain: float) -> None:
         tied = self._road_drain >= 0
         goal = self._puddle * min(rain, 2.0)
-        goal[tied] += np.maximum(self.drain_m[self._road_drain[tied]] - _KERB_M, 0.0) * 0.65
+        goal[tied] += np.maximum(self.drain_m[self._road_drain[tied]] - KERB_M, 0.0) * 0.65
         self.road_m += (goal - self.road_m) * (1 - np.exp(-dt_s / 4.0))
 
     def _step_rivers(self, world_s: float, rain: float) -> None:
@@ -116,10 +118,16 @@ class Water:
         """Move a gate towards an opening from 0 (shut) to 1; it travels 5 % a second."""
         self._gate_target[index] = opening
 
-    def pump_flow_m3_s(self) -> Floats:
-        """Return what each pump moves, cubic metres per second."""
-        return np.where(self.pump_on, 1.45, 0.0)
+    def gate_states(self) -> NDArray[np.str_]:
+        """Return ``open``, ``partlyOpen``, ``closed`` or ``moving`` for each gate."""
+        moving = np.abs(self._gate_target - self.gate_opening) > 0.001
+        opening = self.gate_opening
+        return np.select([moving, opening < 0.005, opening > 0.995], ["moving", "closed", "open"], "partlyOpen")
+
+    def pump_flow_m3_h(self) -> Floats:
+        """Return what each pump moves, cubic metres per hour."""
+        return np.where(self.pump_on, PUMP_FLOW_M3_H, 0.0)
 
     def pump_power_kw(self) -> Floats:
         """Return what each pump draws: more lift, less power head to spare; about 160 kW."""
-        return np.where(self.pump_on, 165.0 - 8.0 * self._level_at_pumps(), 0.0)
+        return np.where(self.pump_on, PUMP_POWER_KW - 8.0 * self._level_at_pumps(), 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from gulou.kernel.clock import SECOND_US
 from gulou.sensing.simulation.activity import Bins, Crowds, Lamps, Meters, Parking
 from gulou.sensing.simulation.model import City, SimulatedDevice
+from gulou.sensing.simulation.rhythm import traffic_demand
 from gulou.sensing.simulation.storm import StormScript
 from gulou.sensing.simulation.surroundings import Air, Noise, Sky
 from gulou.sensing.simulation.traffic import Traffic, Vehicles
@@ -140,13 +140,14 @@ class World:
             "road-water": lambda _: {"waterLevel": np.round(water.road_m, 3)},
             "river": lambda _: {"waterLevel": np.round(water.river_reading_m(), 3)},
             "pump": lambda _: {
-                "status": np.where(water.pump_on, "on", "off"),
-                "power": np.round(water.pump_power_kw(), 1),
-                "flow": np.round(water.pump_flow_m3_s(), 2),
+                "powerState": _on_off(water.pump_on),
+                "status": np.full(len(water.pump_on), "ok"),
+                "activePower": np.round(water.pump_power_kw(), 1),
+                "flowRate": np.round(water.pump_flow_m3_h(), 0),
             },
             "gate": lambda _: {
-                "status": np.where(water.gate_opening > 0.005, "open", "closed"),
-                "opening": np.round(water.gate_opening, 2),
+                "gateState": water.gate_states(),
+                "openingLevel": np.round(water.gate_opening, 2),
             },
             "weather": lambda _: {
                 "temperature": np.round(sky.temperature_cel(), 1),
@@ -154,7 +155,8 @@ class World:
                 "windSpeed": np.round(sky.wind_speed_m_s(), 1),
                 "windDirection": np.round(sky.wind_direction_deg(), 0) % 360,
                 "atmosphericPressure": np.round(sky.pressure_hpa(), 1),
-                "precipitation": np.round(sky.precipitation_mm_h(), 1),
+                "precipitation": np.round(sky.precipitation_mm_h() * self._intervals["weather"] / 3_600, 2),
+                "precipitationIntensity": np.round(sky.precipitation_mm_h(), 1),
             },
             "air": lambda _: {key: np.round(value, 2) for key, value in self.air.channels().items()},
             "noise": lambda _: {
@@ -162,19 +164,20 @@ class World:
                 "LAmax": np.round(self.noise.maximum_db(), 1),
             },
             "traffic": lambda _: {
-                "intensity": np.round(self.traffic.intensity_per_h(), 0),
+                "intensity": np.round(self.traffic.flow_per_h() * self._intervals["traffic"] / 3_600, 0),
+                "flowRate": np.round(self.traffic.flow_per_h(), 0),
                 "averageVehicleSpeed": np.round(self.traffic.speed_kmh, 1),
                 "occupancy": np.round(self.traffic.occupancy(), 3),
                 "congestionIndex": np.round(self.traffic.congestion_index(), 2),
             },
             "parking": lambda _: {
                 "availableSpotNumber": self.parking.available(),
-                "totalSpotNumber": self.parking.capacity.astype(np.int64),
+                "occupiedSpotNumber": self.parking.occupied(),
             },
             "streetlight": lambda _: {
-                "powerState": np.where(self.lamps.level > 0, "on", "off"),
+                "powerState": self.lamps.states(),
                 "illuminanceLevel": np.round(self.lamps.level, 2),
-                "power": np.round(self.lamps.power_w(), 1),
+                "activePower": np.round(self.lamps.power_w(), 1),
             },
             "bin": lambda indexes: {
                 "fillingLevel": np.round(self.bins.level, 3),
@@ -182,13 +185,16 @@ class World:
             },
             "meter": lambda _: {
                 "activePower": np.round(self.meters.power_kw, 3),
-                "energyConsumed": np.round(self.meters.energy_kwh, 3),
+                "activeEnergyImport": np.round(self.meters.energy_kwh, 3),
             },
             "water-meter": lambda _: {
-                "flowRate": np.round(self.meters.flow_m3_h, 3),
-                "volume": np.round(self.meters.volume_m3, 4),
+                "flowRate": np.round(self.meters.flow_l_min, 2),
+                "waterConsumption": np.round(self.meters.volume_m3, 4),
             },
-            "camera": lambda indexes: {"status": ["ok"] * len(indexes)},
+            "camera": lambda indexes: {
+                "status": ["online"] * len(indexes),
+                "vehicleCount": [round(traffic_demand(self.now_us) * (6 + index % 9)) for index in indexes],
+            },
             "crowd": lambda _: {"peopleCount": self.crowds.people()},
             "vehicle": self._vehicle_columns,
         }
@@ -207,15 +213,13 @@ class World:
     def _command_gate(self, index: int, name: str, parameters: Mapping[str, Any]) -> Outcome:
         match name:
             case "open":
-                opening = float(parameters.get("opening", 1.0))
+                opening = 1.0
             case "close":
                 opening = 0.0
             case "set_opening":
-                opening = _share(parameters["opening"]) if "opening" in parameters else math.nan
+                opening = _share(parameters.get("openingLevel", parameters.get("opening")))
             case _:
                 return _unknown(name)
-        if not 0.0 <= opening <= 1.0:
-            return Outcome(False, "opening must be from 0 to 1")
         self.water.set_gate(index, opening)
         return Outcome(True, f"moving to {opening:.2f}")
 
@@ -224,7 +228,7 @@ class World:
             self.lamps.command(index, None)
             return Outcome(True, "by the clock")
         if name == "set_level":
-            self.lamps.command(index, _share(parameters.get("level")))
+            self.lamps.command(index, _share(parameters.get("illuminanceLevel", parameters.get("level"))))
             return Outcome(True, "dimmed")
         wanted = _switch_position(name, parameters)
         if wanted is None:
@@ -244,17 +248,21 @@ def _share(value: Any) -> float:
     return number
 
 
+def _on_off(running: NDArray[np.bool_]) -> NDArray[Any]:
+    return np.where(running, "on", "off")
+
+
 def _switch_position(name: str, parameters: Mapping[str, Any]) -> bool | None:
-    """Read ``switch {"status": "on"}``, ``turn_on``, ``turn_off``; None when it is something else."""
+    """Read ``switch {"powerState": "on"}``, ``turn_on``, ``turn_off``; None when it is something else."""
     if name in {"turn_on", "start"}:
         return True
     if name in {"turn_off", "stop"}:
         return False
     if name != "switch":
         return None
-    value = parameters.get("status", parameters.get("state", parameters.get("on")))
+    value = next((parameters[key] for key in ("powerState", "state", "status", "on") if key in parameters), None)
     if isinstance(value, bool):
         return value
     if value in {"on", "off"}:
         return bool(value == "on")
-    raise ValueError('"status" must be "on" or "off"')
+    raise ValueError('"powerState" must be "on" or "off"')
