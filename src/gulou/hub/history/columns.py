@@ -121,6 +121,14 @@ ROW_SQL = (
 """The select list that ``to_row`` reads."""
 
 
+def to_reading(row: HistoryRow) -> Reading:
+    """Build the reading that a row was made from."""
+    return Reading(
+        row.entity_id, row.entity_type, row.property, row.value, row.observed_at_us, row.unit_code, row.dataset_id,
+        row.device_id, row.kind, row.flags,
+    )  # fmt: skip
+
+
 def to_row(row: tuple[Any, ...]) -> HistoryRow:
     """Build a row from a tuple in the order of ``ROW_SQL``."""
     entity_id, entity_type, name, dataset_id, observed_at_us, number, text, unit_code, kind, device_id = row[:10]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from gulou.connectivity.intake import LogBatch, Reading
 from gulou.hub.history.buckets import bucket_edges, get_zone, parse_every
-from gulou.hub.history.columns import join_value, split_value
+from gulou.hub.history.columns import join_value, split_value, to_reading
 from gulou.hub.history.model import DEFAULT_INSTANCE, AggregateQuery, Bucket, HistoryQuery, HistoryRow
 from gulou.hub.history.query_duckdb import check
 
@@ -59,6 +59,13 @@ class MemoryHistory:
         )
         return iter(found[: query.limit])
 
+    def readings(
+        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+    ) -> Iterator[Reading]:
+        """Yield readings of a type in order of time; see ``History``."""
+        query = HistoryQuery(type=entity_type, properties=properties, from_us=from_us, to_us=to_us)
+        return map(to_reading, self.stream(query))
+
     def aggregate(self, query: AggregateQuery) -> list[Bucket]:
         """Return time steps; see ``History``."""
         check(query)
@@ -86,6 +93,7 @@ class MemoryHistory:
             for row in self._rows.values()
             if query.type in {None, row.entity_type}
             and query.property in {None, row.property}
+            and (query.properties is None or row.property in query.properties)
             and (pattern is None or pattern.fullmatch(row.entity_id))
             and (query.dataset_id is None or row.dataset_id == dataset)
             and (query.from_us is None or row.observed_at_us >= query.from_us)

@@ -23,6 +23,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
         type: entity type; None is every type.
         id_glob: entity id, ``*`` for any run of characters, ``?`` for one; everything else stands for itself.
         property: property name; None is every property.
+        properties: any of these; None is no condition.
         from_us, to_us: observed at or after ``from_us``, before ``to_us``; µs since the Unix epoch, UTC; None is open.
         dataset_id: one instance; ``@none`` the default one; None is all.
         limit: rows at most; None is the limit of the settings.
@@ -32,6 +33,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None = None
     id_glob: str | None = None
     property: str | None = None
+    properties: tuple[str, ...] | None = None
     from_us: int | None = None
     to_us: int | None = None
     dataset_id: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from gulou.connectivity.intake import Reading
 from gulou.hub.history.model import AggregateQuery, Bucket, HistoryQuery, HistoryRow
 
 
@@ -24,6 +25,11 @@ class History(Protocol):
 
     def stream(self, query: HistoryQuery) -> Iterator[HistoryRow]:
         """Yield the same without holding them all; close the iterator when done early."""
+
+    def readings(
+        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+    ) -> Iterator[Reading]:
+        """Yield readings of a type, observed at or after ``from_us`` and before ``to_us``, in order of time."""
 
     def aggregate(self, query: AggregateQuery) -> list[Bucket]:
         """Return one line for every step that has readings, in order of time (then id)."""

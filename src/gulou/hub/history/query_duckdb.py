@@ -237,6 +237,8 @@ def _conditions(query: HistoryQuery) -> tuple[str, dict[str, Any]]:
         add("entity_id = $id", "id", query.id_glob)
     if query.property is not None:
         add("property = $property", "property", query.property)
+    if query.properties is not None:
+        add("list_contains($properties, property)", "properties", list(query.properties))
     if query.dataset_id == DEFAULT_INSTANCE:
         parts.append("dataset_id IS NULL")
     elif query.dataset_id is not None:

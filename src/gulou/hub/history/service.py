@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gulou.connectivity.intake import LogBatch
+from gulou.connectivity.intake import LogBatch, Reading
 from gulou.hub.history import compaction
 from gulou.hub.history.buckets import bucket_edges, get_zone, parse_every
+from gulou.hub.history.columns import to_reading
 from gulou.hub.history.model import AggregateQuery, Bucket, HistoryQuery, HistoryRow
 from gulou.hub.history.query_duckdb import QueryEngine, Snapshot, check
 from gulou.hub.history.settings import HistorySettings
@@ -188,6 +189,13 @@ class HistoryService:
             raise Invalid("history.limit", value=query.limit, limit=most)
         rows = self._engine.rows(self._snapshot(), query, most + 1 if query.limit is None else query.limit)
         return rows if query.limit is not None else _at_most(rows, most)
+
+    def readings(
+        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+    ) -> Iterator[Reading]:
+        """Yield readings of a type in order of time; see ``History``."""
+        query = HistoryQuery(type=entity_type, properties=properties, from_us=from_us, to_us=to_us)
+        return map(to_reading, self.stream(query))
 
     def aggregate(self, query: AggregateQuery) -> list[Bucket]:
         """Return time steps; see ``History``."""

@@ -59,6 +59,13 @@ def test_a_reading_is_visible_at_once_and_whole(history):
     assert (row.source, row.received_at_us, row.sequence, row.kind) == ("mqtt", T0 + 7, 7, "Property")
 
 
+def test_readings_come_back_as_they_were_accepted(history):
+    given = (reading(1, 2.0, flags=("corrected",)), reading(2, "open", "state"), reading(3, 3.0, "flow"))
+    history.apply(batch(1, *given, reading(4, 4.0, type_="Pump")))
+    assert tuple(history.readings("WaterLevelObserved", None, T0, T0 + 9 * MINUTE_US)) == given
+    assert tuple(history.readings("WaterLevelObserved", ("flow", "state"), T0, T0 + 3 * MINUTE_US)) == given[1:2]
+
+
 @pytest.mark.parametrize(
     "value",
     [0.1, -3, True, False, "", "open", '{"a": 1}', "塞车 \U0001f6a6 '; DROP TABLE tail; --", 2**53 + 1, 10**400, 1e308,
@@ -83,6 +90,8 @@ def test_rows_are_chosen_by_every_condition(history):
     assert values(history, from_us=T0 + MINUTE_US, to_us=T0 + 3 * MINUTE_US) == [2.0, 3.0]
     assert values(history, order="desc", limit=2) == [6.0, 5.0]
     assert values(history, limit=0) == []
+    assert values(history, properties=("flow",), type="WaterLevelObserved") == [3.0]
+    assert values(history, properties=()) == []
     assert values(history, from_us=T0, to_us=T0) == []
     assert values(history, type="Unknown") == []
 
