@@ -104,16 +104,50 @@ class Rejected(msgspec.Struct, frozen=True):
     code: str
     params: dict[str, Any]
     where: str = ""
+    replayed: bool = False
+
+
+class RejectQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rejects to list, newest first.
+
+    Args:
+        text: part of the address, the device's id or the raw bytes.
+        cursor: ``next`` of the page before.
+    """
+
+    source: str | None = None
+    code: str | None = None
+    device_id: str | None = None
+    from_us: int | None = None
+    to_us: int | None = None
+    text: str | None = None
+    replayed: bool | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+class RejectPage(msgspec.Struct, frozen=True):
+    """One page of rejects; ``next`` is None on the last one."""
+
+    items: tuple[Rejected, ...]
+    total: int
+    next: str | None
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The answer to a submission, given only when everything in it is durable."""
+    """The answer to a submission, given only when everything in it is durable.
+
+    Args:
+        sequence: of the log record that holds it.
+        problems: the first 20 rejects, for the answer to the sender; ``where`` begins with the payload's address.
+    """
 
     sequence: int
     received: int
     stored: int
     rejected: int
     repeated: bool = False
+    problems: tuple[Flaw, ...] = ()
 
 
 class LogBatch(msgspec.Struct, frozen=True):
@@ -122,6 +156,8 @@ class LogBatch(msgspec.Struct, frozen=True):
     Args:
         sequence: position in the log, growing by one per record; what a consumer keeps to resume.
         received_at_us: µs since the Unix epoch, UTC.
+        replay_of: ids of earlier rejects that this batch read again.
+        dropped: readings given up unacknowledged since the record before: source → reason → count.
     """
 
     sequence: int
@@ -129,6 +165,10 @@ class LogBatch(msgspec.Struct, frozen=True):
     source: str
     readings: tuple[Reading, ...]
     rejected: tuple[Rejected, ...] = ()
+    origin: str | None = None
+    position: int | None = None
+    replay_of: tuple[str, ...] = ()
+    dropped: dict[str, dict[str, int]] = {}
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -140,3 +180,11 @@ class Account(msgspec.Struct, frozen=True):
     rejected: int
     dropped: int
     last_received_at_us: int | None = None
+
+
+class OriginAccount(msgspec.Struct, frozen=True):
+    """How far a resumable sender has come, and what became of what it sent."""
+
+    origin: str
+    position: int
+    account: Account

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Protocol
 
-from gulou.connectivity.intake.model import LogBatch, Receipt, Rejected, Submission
+from gulou.connectivity.intake.model import (
+    LogBatch,
+    Receipt,
+    Rejected,
+    RejectPage,
+    RejectQuery,
+    Submission,
+    Value,
+)
 
 
 class Intake(Protocol):
@@ -61,6 +69,9 @@ class ReadingLog(Protocol):
     def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield (sequence, record) from ``sequence`` on; a torn tail ends it, damage in the middle raises."""
 
+    def first_sequence(self) -> int:
+        """Return the oldest sequence still kept; one past the last when none is."""
+
     def last_sequence(self) -> int: ...
 
     def forget_before(self, sequence: int) -> None:
@@ -70,10 +81,34 @@ class ReadingLog(Protocol):
 
 
 class RejectStore(Protocol):
-    """Where rejects are listed from."""
+    """Where rejects are listed from; it fills itself as a ``LogConsumer``."""
 
-    def add(self, rejects: list[Rejected]) -> None: ...
+    def get_rejected(self, reject_id: str) -> Rejected:
+        """Raises NotFound ``intake.reject_unknown``."""
 
-    def get_rejected(self, reject_id: str) -> Rejected: ...
+    def list_rejected(self, query: RejectQuery) -> RejectPage: ...
 
-    def mark_replayed(self, reject_ids: tuple[str, ...]) -> None: ...
+
+class LedgerPort(LogConsumer, Protocol):
+    """What the intake asks of the ledger."""
+
+    def position_of(self, origin: str, /) -> int:
+        """Return how far an origin has come as applied; 0 when it is unknown."""
+
+
+class Checks(Protocol):
+    """What the intake asks of the vocabulary."""
+
+    def check(self, entity_type: str, property_name: str, value: Value, unit_code: str | None, /) -> Value:
+        """Return the value in the property's own unit. Raises Invalid with a ``reading.…`` reason code."""
+
+
+class DeviceGate(Protocol):
+    """What the intake asks of the device registry; answered from memory."""
+
+    def refusal(self, device_id: str, entity_id: str, property_name: str, /) -> str | None:
+        """Return why this device may not report this property (``device.unknown``, ``device.disabled``,
+        ``device.not_bound``), or None if it may."""
+
+    def seen(self, device_id: str, at_us: int, /) -> None:
+        """Note a sign of life."""

@@ -1,0 +1,159 @@
+"""Feeds the log's consumers, in order, on one thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from gulou.connectivity.intake.model import LogBatch
+from gulou.connectivity.intake.ports import LogConsumer
+from gulou.kernel.errors import GulouError
+
+_log = logging.getLogger(__name__)
+
+
+class ConsumerStatus(msgspec.Struct, frozen=True):
+    """One consumer, for the operations page.
+
+    Args:
+        position: sequence up to which its own store is durable.
+        applied: sequence of the last batch that it took.
+        problem: why it is fed no more; None while it is healthy.
+        checkpoint_problem: why its last checkpoint failed; it is tried again.
+    """
+
+    name: str
+    position: int
+    applied: int
+    healthy: bool
+    problem: str | None = None
+    checkpoint_problem: str | None = None
+
+
+class FedConsumer:
+    """A consumer and how it fares. One that fails is left alone and shown; the others go on."""
+
+    def __init__(self, consumer: LogConsumer) -> None:
+        self.name = consumer.name
+        self._consumer = consumer
+        self.position = self.applied = consumer.position()
+        self.problem: str | None = None
+        self._checkpoint_problem: str | None = None
+
+    def feed(self, batch: LogBatch) -> None:
+        if self.problem is not None or batch.sequence <= self.applied:
+            return
+        try:
+            self._consumer.apply(batch)
+        except Exception as error:  # this is the log's subscriber edge: one defect must not stop the other consumers
+            self.problem = _name(error)
+            _log.exception("consumer %s failed at sequence %d and is fed no more", self.name, batch.sequence)
+        else:
+            self.applied = batch.sequence
+
+    def checkpoint(self) -> None:
+        if self.problem is not None:
+            return
+        try:
+            self._consumer.checkpoint()
+            self.position = self._consumer.position()
+        except Exception as error:  # as above; its position stays, so nothing is lost
+            self._checkpoint_problem = _name(error)
+            _log.exception("checkpoint of consumer %s failed; it will be tried again", self.name)
+        else:
+            self._checkpoint_problem = None
+
+    def status(self) -> ConsumerStatus:
+        return ConsumerStatus(
+            name=self.name,
+            position=self.position,
+            applied=self.applied,
+            healthy=self.problem is None,
+            problem=self.problem,
+            checkpoint_problem=self._checkpoint_problem,
+        )
+
+
+class Applier:
+    """The applier thread.
+
+    Args:
+        applied: called after each entry with the number of readings and the ticket of the submission that it settles.
+        checkpointed: called after each checkpoint with the lowest durable position.
+    """
+
+    def __init__(
+        self,
+        consumers: Iterable[FedConsumer],
+        *,
+        applied: Callable[[int, int], None],
+        checkpointed: Callable[[int], None],
+    ) -> None:
+        self._consumers = tuple(consumers)
+        self._applied = applied
+        self._checkpointed = checkpointed
+        self._queue: deque[tuple[LogBatch | None, int, int]] = deque()
+        self._changed = threading.Condition()
+        self._checkpoint_asked = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="intake:apply", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, entries: list[tuple[LogBatch | None, int, int]]) -> None:
+        """Queue (batch or None, readings to release, ticket to settle), in the order of the log."""
+        with self._changed:
+            self._queue.extend(entries)
+            self._changed.notify()
+
+    def ask_checkpoint(self) -> None:
+        with self._changed:
+            self._checkpoint_asked = True
+            self._changed.notify()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Apply what waits, make a checkpoint, end; False when that took longer than ``timeout_s``."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def waiting(self) -> int:
+        """Return how many batches wait."""
+        return len(self._queue)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._checkpoint_asked or self._stopping)
+                entries, self._queue = self._queue, deque()
+                checkpoint, self._checkpoint_asked = self._checkpoint_asked, False
+                stopping = self._stopping and not entries
+            if checkpoint:
+                self.checkpoint()
+            for batch, readings, ticket in entries:
+                if batch is not None:
+                    for consumer in self._consumers:
+                        consumer.feed(batch)
+                self._applied(readings, ticket)
+            if stopping:
+                self.checkpoint()
+            if stopping:
+                return
+
+    def checkpoint(self) -> None:
+        """Let every consumer make its state durable; only on the applier thread, or before it runs."""
+        for consumer in self._consumers:
+            consumer.checkpoint()
+        if self._consumers:
+            self._checkpointed(min(consumer.position for consumer in self._consumers))
+
+
+def _name(error: Exception) -> str:
+    return error.code if isinstance(error, GulouError) else type(error).__name__

@@ -1,0 +1,289 @@
+"""The durable log: checksummed commits in segment files that are written out in advance and used again."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gulou.connectivity.intake.segment import (
+    DATA_OFFSET,
+    Frame,
+    Head,
+    find_later_frame,
+    frame_bytes,
+    head_bytes,
+    read_frame,
+    read_head,
+)
+from gulou.connectivity.intake.settings import LogSettings
+from gulou.kernel.errors import Conflict, Fault, GulouError, Unavailable
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_ZEROS = bytes(1 << 20)
+
+
+@dataclass(slots=True)
+class _Segment:
+    path: Path
+    first_sequence: int
+
+
+class SegmentLog:
+    """A ``ReadingLog`` in a directory that one process owns.
+
+    ``append`` writes all its records as one checksummed frame and returns after ``fdatasync``. Whoever gathers what
+    waits into one call gets group commit. A crash leaves at most one torn frame, at the end, which was never
+    acknowledged; it is overwritten.
+
+    Args:
+        directory: created if missing.
+
+    Raises:
+        Conflict: ``log.in_use``: another process has it open.
+        Fault: ``log.damaged`` with file, offset and sequence: a frame is broken that others follow.
+        Unavailable: ``intake.disk_full``: no room for the first segment.
+    """
+
+    def __init__(self, directory: Path, settings: LogSettings | None = None) -> None:
+        self._directory = directory
+        self._settings = settings or LogSettings()
+        self._segment_bytes = max(int(self._settings.segment_mb * 1024 * 1024), DATA_OFFSET)
+        self._guard = threading.Lock()
+        self._broken = False
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock_descriptor = _lock(directory / "lock")
+        self._descriptor = -1
+        try:
+            self._segments = self._list_segments()
+            if self._segments:
+                self._open_last()
+            else:
+                self._last = 0
+                self._start_segment(0)
+        except GulouError:
+            self._release()
+            raise
+
+    def append(self, records: list[bytes]) -> int:
+        """Write and sync; return the sequence of the last record.
+
+        Raises:
+            Unavailable: ``intake.disk_full``; nothing was taken.
+            Fault: ``log.write_failed``: the disk refused; the log takes nothing more until it is opened again, because
+                after a failed sync nobody knows what is on the disk.
+        """
+        if not records:
+            return self._last
+        with self._guard:
+            if self._descriptor < 0:
+                raise Unavailable("intake.stopped")
+            if self._broken:
+                raise Fault("log.write_failed", file=str(self._segments[-1].path), problem="earlier failure")
+            frame = frame_bytes(records, self._last + 1, self._head.seed)
+            if self._offset + len(frame) > self._size and self._offset > DATA_OFFSET:
+                self._start_segment(len(frame))
+                frame = frame_bytes(records, self._last + 1, self._head.seed)
+            elif self._offset + len(frame) > self._size:
+                self._grow(len(frame))
+            self._write(frame)
+            self._offset += len(frame)
+            self._last += len(records)
+            return self._last
+
+    def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (sequence, record) up to what was durable when the call was made.
+
+        Do not ``forget_before`` anything that is still being read.
+
+        Raises:
+            Fault: ``log.damaged``.
+        """
+        with self._guard:
+            last = self._last
+            segments = list(self._segments)
+        for index, segment in enumerate(segments):
+            following = segments[index + 1].first_sequence if index + 1 < len(segments) else last + 1
+            if following > sequence:
+                yield from self._read_segment(segment, sequence, following)
+
+    def last_sequence(self) -> int:
+        return self._last
+
+    def first_sequence(self) -> int:
+        """Return the oldest sequence still kept; one past the last when nothing is."""
+        with self._guard:
+            return self._segments[0].first_sequence
+
+    def forget_before(self, sequence: int) -> None:
+        """Give up full segments that end before ``sequence``, except the newest ``keep_segments`` of them."""
+        with self._guard:
+            while len(self._segments) > self._settings.keep_segments + 1:
+                if self._segments[1].first_sequence > sequence:
+                    return
+                self._recycle(self._segments.pop(0))
+
+    def size_bytes(self) -> int:
+        """Return what the log occupies on disk."""
+        return sum(path.stat().st_size for path in self._directory.iterdir())
+
+    def close(self) -> None:
+        with self._guard:
+            self._release()
+
+    def _write(self, frame: bytes) -> None:
+        try:
+            _pwrite_all(self._descriptor, frame, self._offset)
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            path = str(self._segments[-1].path)
+            if error.errno in _NO_SPACE:
+                raise Unavailable("intake.disk_full", path=path) from error
+            self._broken = True
+            raise Fault("log.write_failed", file=path, problem=os.strerror(error.errno or 0)) from error
+
+    def _list_segments(self) -> list[_Segment]:
+        paths = sorted(path for path in self._directory.glob("*.seg") if path.stem.isdecimal())
+        return [_Segment(path, int(path.stem)) for path in paths]
+
+    def _open_last(self) -> None:
+        segment = self._segments[-1]
+        self._descriptor = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+        self._size = os.fstat(self._descriptor).st_size
+        self._head = _sound_head(self._descriptor, segment)
+        self._offset, self._last = DATA_OFFSET, segment.first_sequence - 1
+        while frame := self._next_frame():
+            self._offset = frame.end
+            self._last += len(frame.records)
+        later = find_later_frame(self._descriptor, self._offset, self._size, self._head, self._last + 1)
+        if later is not None:
+            raise _damaged(segment, self._offset, self._last + 1)
+
+    def _next_frame(self) -> Frame | None:
+        frame = read_frame(self._descriptor, self._offset, self._size, self._head)
+        return frame if frame is not None and frame.first_sequence == self._last + 1 else None
+
+    def _read_segment(self, segment: _Segment, sequence: int, following: int) -> Iterator[tuple[int, bytes]]:
+        descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            head = _sound_head(descriptor, segment)
+            offset, expected = DATA_OFFSET, segment.first_sequence
+            while expected < following:
+                frame = read_frame(descriptor, offset, size, head)
+                if frame is None or frame.first_sequence != expected:
+                    raise _damaged(segment, offset, expected)
+                for number, record in enumerate(frame.records, expected):
+                    if number >= sequence:
+                        yield number, record
+                offset = frame.end
+                expected += len(frame.records)
+        finally:
+            os.close(descriptor)
+
+    def _start_segment(self, frame_length: int) -> None:
+        """Go on in a new file, which is whole and named only when it is durable."""
+        size = max(self._segment_bytes, DATA_OFFSET + frame_length)
+        head = Head(self._last + 1, secrets.randbits(64))
+        fresh = self._take_spare(size)
+        descriptor = -1
+        try:
+            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            _fill(descriptor, size)
+            _pwrite_all(descriptor, head_bytes(head), 0)
+            os.fsync(descriptor)
+            path = self._directory / f"{head.first_sequence:020d}.seg"
+            fresh.rename(path)
+            _sync_directory(self._directory)
+        except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            fresh.unlink(missing_ok=True)
+            if error.errno in _NO_SPACE:
+                raise Unavailable("intake.disk_full", path=str(self._directory)) from error
+            raise Fault("log.write_failed", file=str(fresh), problem=os.strerror(error.errno or 0)) from error
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._size, self._head, self._offset = descriptor, size, head, DATA_OFFSET
+        self._segments.append(_Segment(path, head.first_sequence))
+
+    def _grow(self, frame_length: int) -> None:
+        """Make an empty segment long enough for one frame that is longer than a segment."""
+        size = DATA_OFFSET + frame_length
+        try:
+            _fill(self._descriptor, size)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if error.errno in _NO_SPACE:
+                raise Unavailable("intake.disk_full", path=str(self._directory)) from error
+            raise Fault(
+                "log.write_failed", file=str(self._segments[-1].path), problem=os.strerror(error.errno or 0)
+            ) from error
+        self._size = size
+
+    def _take_spare(self, size: int) -> Path:
+        for spare in sorted(self._directory.glob("spare-*.free")):
+            if spare.stat().st_size == size:
+                return spare
+        return self._directory / f"spare-{secrets.token_hex(6)}.free"
+
+    def _recycle(self, segment: _Segment) -> None:
+        spares = len(list(self._directory.glob("spare-*.free")))
+        if spares < self._settings.spare_segments and segment.path.stat().st_size == self._segment_bytes:
+            segment.path.rename(self._directory / f"spare-{segment.first_sequence:020d}.free")
+        else:
+            segment.path.unlink()
+
+    def _release(self) -> None:
+        for descriptor in (self._descriptor, self._lock_descriptor):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._lock_descriptor = -1
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Conflict("log.in_use", path=str(path.parent)) from None
+    return descriptor
+
+
+def _sound_head(descriptor: int, segment: _Segment) -> Head:
+    head = read_head(descriptor)
+    if head is None or head.first_sequence != segment.first_sequence:
+        raise _damaged(segment, 0, segment.first_sequence)
+    return head
+
+
+def _damaged(segment: _Segment, offset: int, sequence: int) -> Fault:
+    return Fault("log.damaged", file=str(segment.path), offset=offset, sequence=sequence)
+
+
+def _fill(descriptor: int, size: int) -> None:
+    """Write zeros up to ``size``, so that later commits change no metadata and cannot run out of space."""
+    written = os.fstat(descriptor).st_size
+    while written < size:
+        written += os.pwrite(descriptor, _ZEROS[: size - written], written)
+
+
+def _pwrite_all(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,250 @@
+"""The one door for readings: screened, logged, answered when durable, then applied to every consumer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gulou.connectivity.intake.applier import Applier, FedConsumer
+from gulou.connectivity.intake.committer import Committer, Waiting
+from gulou.connectivity.intake.duplicates import RecentReadings
+from gulou.connectivity.intake.model import LogBatch, Receipt, Submission
+from gulou.connectivity.intake.ports import Checks, DeviceGate, LedgerPort, LogConsumer, ReadingLog
+from gulou.connectivity.intake.record import decode_record, to_batch
+from gulou.connectivity.intake.screening import Screen
+from gulou.connectivity.intake.settings import IntakeSettings
+from gulou.connectivity.intake.space import SpaceGuard, free_bytes_of
+from gulou.kernel.clock import SECOND_US, Clock
+from gulou.kernel.errors import Fault, Invalid, Unavailable
+
+_log = logging.getLogger(__name__)
+_REPLAY_CHECKPOINT = 200_000
+
+
+class IntakeService:
+    """Implements ``Intake``.
+
+    Life: construct, ``start`` (replays what consumers have not made durable), ``tick`` about once a second, ``stop``.
+
+    Args:
+        log: where submissions become durable; the service does not close it.
+        vocabulary: checks and converts values.
+        clock: for ``received_at`` and the check of readings' times.
+        ledger: the accounts; also the first consumer.
+        devices: the registry; None lets every device report everything.
+        consumers: fed in this order after the ledger.
+        directory: where the log lies, to watch its disk; None: not watched.
+        free_bytes: asks the file system; replaceable in tests.
+    """
+
+    def __init__(
+        self,
+        log: ReadingLog,
+        vocabulary: Checks,
+        clock: Clock,
+        ledger: LedgerPort,
+        *,
+        devices: DeviceGate | None = None,
+        consumers: Sequence[LogConsumer] = (),
+        settings: IntakeSettings | None = None,
+        directory: Path | None = None,
+        free_bytes: Callable[[Path], int] = free_bytes_of,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._settings = settings or IntakeSettings()
+        self._consumers: list[LogConsumer] = [ledger, *consumers]
+        self._space = SpaceGuard(directory, self._settings.min_free_mb, self._settings.space_check_s, free_bytes)
+        self._recent = RecentReadings(self._settings.recent_readings, self._settings.max_series)
+        self._screen = Screen(vocabulary, devices, self._settings)
+        self._committer = Committer(
+            log,
+            self._recent,
+            self._screen,
+            clock,
+            self._settings,
+            known_position=ledger.position_of,
+            committed=self._pass_on,
+            refused=self._space.mark_full,
+        )
+        self._applier: Applier | None = None
+        self._fed: tuple[FedConsumer, ...] = ()
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._settled_ticket = 0
+        self._running = False
+        self._checkpoint_due_us = 0
+        self._gap: str | None = None
+
+    def add_consumer(self, consumer: LogConsumer) -> None:
+        """Register one more consumer; before ``start`` only."""
+        if self._running:
+            raise Fault("intake.running", consumer=consumer.name)
+        self._consumers.append(consumer)
+
+    def start(self) -> None:
+        """Replay, then open the door.
+
+        Raises:
+            Fault: ``log.damaged``, ``log.unreadable``, or ``log.behind``: a consumer knows more than the log holds.
+        """
+        self._fed = tuple(FedConsumer(consumer) for consumer in self._consumers)
+        self._applier = Applier(self._fed, applied=self._note_applied, checkpointed=self._log.forget_before)
+        self._replay()
+        self._applier.start()
+        self._committer.start()
+        self._running = True
+
+    def submit(self, submission: Submission) -> Future[Receipt]:
+        """See ``Intake.submit``.
+
+        Raises:
+            Unavailable: ``intake.full``, ``intake.disk_full``, ``intake.failed``, ``intake.stopped``.
+            Invalid: ``intake.too_large``: more readings than one submission may carry.
+        """
+        count = sum(len(payload.readings) + len(payload.flaws) for payload in submission.payloads)
+        self._admit(max(count, 1))
+        try:
+            now_us = self._clock.now_us()
+            waiting = Waiting(submission, self._screen.screen(submission, now_us), now_us, count)
+            self._committer.put(waiting)
+        except BaseException:
+            self._note_applied(max(count, 1), 0)
+            raise
+        return waiting.future
+
+    def drop(self, source: str, count: int, reason: str) -> None:
+        """See ``Intake.drop``; written with the next commit, or at the next tick."""
+        self._committer.drop(source, count, reason)
+
+    def position_of(self, origin: str) -> int:
+        """See ``Intake.position_of``."""
+        return self._committer.position_of(origin)
+
+    def settle(self, timeout_s: float = 30.0) -> None:
+        """Wait until all submitted before this call is durable or refused, and applied. Not from a consumer.
+
+        Raises:
+            Unavailable: ``intake.not_settled`` after ``timeout_s``.
+        """
+        self._committer.flush_drops()
+        ticket = self._committer.last_ticket()
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._settled_ticket >= ticket, timeout_s):
+                raise Unavailable("intake.not_settled", timeout_s=timeout_s, waiting=self._waiting)
+
+    def tick(self, now_us: int) -> None:
+        """Write drops, look at the disk, and ask for a checkpoint when one is due."""
+        if not self._running or self._applier is None:
+            return
+        self._space.is_full()
+        self._committer.flush_drops()
+        if now_us >= self._checkpoint_due_us:
+            self._checkpoint_due_us = now_us + int(self._settings.checkpoint_s * SECOND_US)
+            self._applier.ask_checkpoint()
+
+    def stop(self, timeout_s: float = 60.0) -> None:
+        """Close the door, write and apply what waits, make a checkpoint.
+
+        Raises:
+            Unavailable: ``intake.not_settled``: it took too long; nothing acknowledged is lost, the next start replays.
+        """
+        if not self._running or self._applier is None:
+            return
+        self._running = False
+        if not (self._committer.stop(timeout_s) and self._applier.stop(timeout_s)):
+            raise Unavailable("intake.not_settled", timeout_s=timeout_s, waiting=self._waiting)
+
+    def status(self) -> dict[str, Any]:
+        """Return the state for the operations page; ``state``: running, full, disk_full, failed or stopped."""
+        return {
+            "state": self._state(),
+            "disk_full": self._space.is_full(),
+            "free_mb": self._space.free_mb(),
+            "waiting_readings": self._waiting,
+            "max_waiting": self._settings.max_waiting,
+            "waiting_commits": self._committer.waiting(),
+            "waiting_batches": 0 if self._applier is None else self._applier.waiting(),
+            "log": {"first_sequence": self._log.first_sequence(), "last_sequence": self._log.last_sequence()},
+            "gap": self._gap,
+            "consumers": [msgspec.to_builtins(consumer.status()) for consumer in self._fed],
+        }
+
+    def _state(self) -> str:
+        if not self._running:
+            return "stopped"
+        if self._committer.failure is not None:
+            return "failed"
+        if self._space.is_full():
+            return "disk_full"
+        return "full" if self._waiting >= self._settings.max_waiting else "running"
+
+    def _admit(self, count: int) -> None:
+        """Reserve room for ``count`` readings, or refuse."""
+        if not self._running:
+            raise Unavailable("intake.stopped")
+        if self._committer.failure is not None:
+            raise Unavailable("intake.failed", problem=self._committer.failure)
+        if count > self._settings.max_submission:
+            raise Invalid("intake.too_large", readings=count, limit=self._settings.max_submission)
+        if self._space.is_full():
+            raise Unavailable("intake.disk_full", path="log", free_mb=self._space.free_mb())
+        with self._changed:
+            if self._waiting and self._waiting + count > self._settings.max_waiting:
+                raise Unavailable("intake.full", waiting=self._waiting, limit=self._settings.max_waiting)
+            self._waiting += count
+
+    def _pass_on(self, entries: list[tuple[LogBatch | None, int, int]]) -> None:
+        if self._applier is not None:
+            self._applier.put(entries)
+
+    def _note_applied(self, readings: int, ticket: int) -> None:
+        with self._changed:
+            self._waiting -= readings
+            self._settled_ticket = max(self._settled_ticket, ticket)
+            self._changed.notify_all()
+
+    def _replay(self) -> None:
+        """Feed what consumers lack, and rebuild the memory of duplicates from all that is kept."""
+        last, first = self._log.last_sequence(), self._log.first_sequence()
+        ahead = [consumer for consumer in self._fed if consumer.position > last]
+        if ahead:
+            raise Fault("log.behind", last=last, consumer=ahead[0].name, position=ahead[0].position)
+        start = min((consumer.position for consumer in self._fed), default=last) + 1
+        if start < first and last > 0:
+            lacking = [consumer.name for consumer in self._fed if consumer.position + 1 < first]
+            self._gap = f"{', '.join(lacking)}: {start}-{first - 1}"
+            _log.warning("the log no longer holds what these consumers have not seen: %s", self._gap)
+        self._warm(first, start)
+        fed = 0
+        for sequence, data in self._log.read_from(start):
+            batch = to_batch(sequence, decode_record(sequence, data))
+            self._recent.warm(batch.readings)
+            for consumer in self._fed:
+                consumer.feed(batch)
+            fed += len(batch.readings)
+            if fed >= _REPLAY_CHECKPOINT:
+                self._checkpoint()
+                fed = 0
+        self._checkpoint()
+
+    def _warm(self, first: int, start: int) -> None:
+        """Read what every consumer has already, for the memory of duplicates only; damage there harms nobody."""
+        try:
+            for sequence, data in self._log.read_from(first):
+                if sequence >= start:
+                    return
+                self._recent.warm(decode_record(sequence, data).readings)
+        except Fault as error:
+            self._gap = str(error)
+            _log.warning("the memory of duplicates is incomplete: %s", error)
+
+    def _checkpoint(self) -> None:
+        for consumer in self._fed:
+            consumer.checkpoint()
