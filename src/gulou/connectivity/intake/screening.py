@@ -98,9 +98,9 @@ class Screen:
         if type(at_us) is not int:
             raise Invalid("time.unreadable", value=str(at_us))
         if at_us > latest_us:
-            raise Invalid("clock.future", observed_at=_shown(at_us), now=to_rfc3339(now_us))
+            raise Invalid("clock.future", observed_at=_shown(at_us), received_at=to_rfc3339(now_us))
         if at_us < EARLIEST_US:
-            raise Invalid("clock.past", observed_at=_shown(at_us))
+            raise Invalid("clock.past", observed_at=_shown(at_us), earliest=to_rfc3339(EARLIEST_US))
         entity_id = reading.entity_id
         if entity_id not in self._ids:
             self._learn_id(entity_id)
@@ -115,7 +115,7 @@ class Screen:
         if type(value) is not float:
             value = self._storable(value)
         elif not isfinite(value):
-            raise Invalid("reading.not_a_number", value=str(value), property=reading.property)
+            raise Invalid("reading.not_a_number", type=reading.entity_type, property=reading.property, value=str(value))
         checked = self._check(reading.entity_type, reading.property, value, reading.unit_code)
         if checked is reading.value and reading.unit_code is None and reading.device_id == device_id:
             return reading
@@ -140,12 +140,12 @@ class Screen:
 
     def _check_rare(self, reading: Reading) -> None:
         if reading.kind not in KINDS:
-            raise Invalid("reading.kind_unknown", kind=_text(str(reading.kind)))
+            raise Invalid("intake.kind_unknown", kind=_text(str(reading.kind)))
         if reading.dataset_id is not None:
             _check_id(reading.dataset_id)
         flags = reading.flags
         if type(flags) is not tuple or len(flags) > 16 or any(_text(str(flag)) != flag for flag in flags):
-            raise Invalid("reading.flags_malformed", flags=_text(str(flags)))
+            raise Invalid("intake.flags_malformed", flags=_text(str(flags)))
 
     def _storable(self, value: Value) -> Value:
         """Refuse what the log cannot hold, so that the commit thread never meets it."""
@@ -158,7 +158,7 @@ class Screen:
         except _UNENCODABLE:
             return _unstorable(value)
         if size > self._settings.max_value_bytes:
-            raise Invalid("reading.value_too_long", bytes=size, limit=self._settings.max_value_bytes)
+            raise Invalid("intake.value_too_long", bytes=size, limit=self._settings.max_value_bytes)
         if not isinstance(value, (str, dict, list)):
             return _unstorable(value)
         return value
@@ -177,7 +177,7 @@ def _check_id(entity_id: str) -> None:
 
 
 def _unstorable(value: object) -> Value:
-    raise Invalid("reading.value_unstorable", kind=type(value).__name__)
+    raise Invalid("intake.value_unstorable", kind=type(value).__name__)
 
 
 def _place(reading: Reading) -> str:
