@@ -96,7 +96,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 async def _follow_parent(stop: asyncio.Event) -> None:
     parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 -- nothing tells a process that its parent has ended
         await asyncio.sleep(1)
     stop.set()
 

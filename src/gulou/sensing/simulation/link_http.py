@@ -53,12 +53,14 @@ class HttpLink:
         """Send and poll until cancelled."""
         limits = httpx.Limits(max_connections=_SENDERS + len(self._actuators) + 2)
         # trust_env: a proxy of the environment has no business between a device and its platform.
-        async with httpx.AsyncClient(timeout=_TIMEOUT_S, limits=limits, trust_env=False) as client:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(_SENDERS):
-                    tasks.create_task(self._send(client))
-                for device_id in self._actuators:
-                    tasks.create_task(self._obey(client, device_id))
+        async with (
+            httpx.AsyncClient(timeout=_TIMEOUT_S, limits=limits, trust_env=False) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            for _ in range(_SENDERS):
+                tasks.create_task(self._send(client))
+            for device_id in self._actuators:
+                tasks.create_task(self._obey(client, device_id))
 
     async def _send(self, client: httpx.AsyncClient) -> None:
         back_off = BackOff()
@@ -130,5 +132,5 @@ def _commands_in(response: httpx.Response) -> list[Mapping[str, Any]]:
     if response.status_code == httpx.codes.NO_CONTENT or not response.content:
         return []
     body = response.json()
-    found = body.get("commands", body.get("items", [])) if isinstance(body, dict) else body
-    return [command for command in found if isinstance(command, Mapping)]
+    found = body.get("commands", body.get("items")) if isinstance(body, dict) else body
+    return [command for command in found if isinstance(command, Mapping)] if isinstance(found, list) else []

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -86,22 +87,24 @@ class MqttLink:
                 await asyncio.sleep(wait_s)
 
     def _client(self) -> aiomqtt.Client:
-        common = {
-            "hostname": self._address.host,
-            "port": self._address.port,
-            "username": self._device_id,
-            "password": self._secret,
-            "identifier": self._device_id,
-            "keepalive": 30,
-            "timeout": _TIMEOUT_S,
-            "tls_context": self._address.tls,
-            "max_inflight_messages": _BATCH,
-        }
-        if not self._version_5:
-            return aiomqtt.Client(**common, protocol=aiomqtt.ProtocolVersion.V311, clean_session=False)
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = _SESSION_EXPIRY_S
-        return aiomqtt.Client(**common, protocol=aiomqtt.ProtocolVersion.V5, clean_start=False, properties=properties)
+        lasting = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        lasting.SessionExpiryInterval = _SESSION_EXPIRY_S
+        return aiomqtt.Client(
+            self._address.host,
+            self._address.port,
+            username=self._device_id,
+            password=self._secret,
+            identifier=self._device_id,
+            keepalive=30,
+            timeout=_TIMEOUT_S,
+            tls_context=self._address.tls,
+            max_inflight_messages=_BATCH,
+            # How to ask for a lasting session differs between the two versions.
+            protocol=aiomqtt.ProtocolVersion.V5 if self._version_5 else aiomqtt.ProtocolVersion.V311,
+            clean_session=None if self._version_5 else False,
+            clean_start=False if self._version_5 else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=lasting if self._version_5 else None,
+        )
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         filters = [(f"gulou/{device_id}/commands", 1) for device_id in self._actuators]
