@@ -91,9 +91,7 @@ def install_tools() -> None:
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print(
-            f"Not installed, and this user may not install: {', '.join(missing)}; tests that need them are skipped."
-        )
+        print(f"Not installed, and this user may not install: {', '.join(missing)}; tests that need them are skipped.")
         return
     print(f"Installing by apt: {', '.join(missing)}", flush=True)
     # RUNLEVEL=1 keeps the packages from starting their services: a test starts its own, on its own port.

@@ -64,13 +64,18 @@ def entry(
     )
 
 
-def main() -> None:
-    """Run a command; every error ends in one clear line and an exit code."""
+def complete_app() -> typer.Typer:
+    """Return the whole command; benchmarks are imported only here."""
     from gulou.cli.bench import bench_app
 
     app.add_typer(bench_app, name="bench")
+    return app
+
+
+def main() -> None:
+    """Run a command; every error ends in one clear line and an exit code."""
     try:
-        app(standalone_mode=True)
+        complete_app()()
     except KeyboardInterrupt:
         sys.exit(130)
     except RemoteProblem as error:

@@ -40,7 +40,7 @@ def demo(
 ) -> None:
     """Run a simulated city with its page at http://127.0.0.1:8765 until stopped.
 
-    A cloudburst comes 40 seconds after the start, and again every 40 minutes: sign in, watch the map, say yes to the pump.
+    A cloudburst comes 40 seconds after the start: sign in, watch the map, say yes to the pump.
     """
     from gulou.cli.serve import Server
     from gulou.cli.settings import ServerSettings
@@ -77,7 +77,7 @@ def simulate(
     if running is None:
         raise NotFound("server.not_running", path=str(place.root))
     if not (city / "simulation.json").is_file():
-        raise NotFound("simulation.no_city", path=str(city))
+        raise NotFound("server.no_city", path=str(city))
     raise typer.Exit(subprocess.call(_command(city, running, speed, storm)))
 
 

@@ -1,0 +1,5 @@
+"""``python -m gulou`` is the ``gulou`` command."""
+
+from gulou.cli import main
+
+main()
