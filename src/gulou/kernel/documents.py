@@ -5,6 +5,8 @@ Rules, mappings, vocabularies and pack manifests are all read through here.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +17,10 @@ from gulou.kernel.errors import Invalid
 
 _LONGEST_CHARACTERS = 1_000_000
 _DEEPEST = 64
+_LONGEST_NUMBER = 40
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
 
 Path = tuple[str | int, ...]
 """Where in a document: keys and list indexes, ``("levels", "red", 0)``."""
@@ -35,13 +41,21 @@ class Document:
 
     Args:
         file: the name shown in complaints.
-        data: mappings, lists and scalars as ``yaml.safe_load`` makes them.
+        data: mappings with texts as keys, lists, texts, numbers, truth values, None. As in YAML 1.2, only ``true`` and
+            ``false`` are truth values (``on``, ``off``, ``yes``, ``no`` are texts), and dates and times are texts.
     """
 
-    def __init__(self, file: str, data: Any, positions: dict[Path, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        file: str,
+        data: Any,
+        positions: dict[Path, tuple[int, int]],
+        keys: Mapping[Path, tuple[int, int]] | None = None,
+    ) -> None:
         self.file = file
         self.data = data
         self._positions = positions
+        self._keys = keys or {}
 
     @classmethod
     def parse(cls, text: str, file: str) -> Document:
@@ -53,26 +67,29 @@ class Document:
         if len(text) > _LONGEST_CHARACTERS:
             raise broken([Problem("document.too_long", {"limit": _LONGEST_CHARACTERS}, file)])
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            data = yaml.safe_load(text)
+            node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        except RecursionError:
+            raise broken([Problem("document.too_deep", {"limit": _DEEPEST}, file)]) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
             detail = str(getattr(error, "problem", None) or error)
             raise broken([Problem("document.not_yaml", {"detail": detail}, file, line, column)]) from None
-        positions: dict[Path, tuple[int, int]] = {}
-        problems: list[Problem] = []
-        if node is not None:
-            _walk(node, (), positions, problems, file, set())
-        if problems:
-            raise broken(problems)
-        return cls(file, data, positions)
+        walk = _Walk(file)
+        data = None if node is None else walk.visit(node, ())
+        if walk.problems:
+            raise broken(walk.problems)
+        return cls(file, data, walk.positions, walk.keys)
 
     def position(self, path: Path) -> tuple[int, int]:
         """Return (line, column) of a node, or of its nearest parent that is there."""
         while path not in self._positions and path:
             path = path[:-1]
         return self._positions.get(path, (0, 0))
+
+    def key_position(self, path: Path) -> tuple[int, int]:
+        """Return (line, column) of the key that leads to a node; of the node itself where it is a list's item."""
+        return self._keys.get(path) or self.position(path)
 
     def problem(self, path: Path, code: str, **params: object) -> Problem:
         """Make a complaint about one node."""
@@ -99,47 +116,60 @@ def problems_of(error: Invalid) -> list[Problem]:
     return [msgspec.convert(one, Problem) for one in raw] if isinstance(raw, list) else []
 
 
-def _walk(
-    node: yaml.Node,
-    path: Path,
-    positions: dict[Path, tuple[int, int]],
-    problems: list[Problem],
-    file: str,
-    seen: set[int],
-) -> None:
-    line, column = node.start_mark.line + 1, node.start_mark.column + 1
-    positions[path] = (line, column)
-    if id(node) in seen:  # an alias could make a small file enormous
-        problems.append(Problem("document.alias", {}, file, line, column))
-        return
-    if len(path) > _DEEPEST:
-        problems.append(Problem("document.too_deep", {"limit": _DEEPEST}, file, line, column))
-        return
-    if isinstance(node, yaml.MappingNode):
-        seen.add(id(node))
-        _walk_mapping(node, path, positions, problems, file, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        seen.add(id(node))
-        for index, item in enumerate(node.value):
-            _walk(item, (*path, index), positions, problems, file, seen)
+class _Walk:
+    """Turns nodes into plain data, noting positions and every problem on the way."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.positions: dict[Path, tuple[int, int]] = {}
+        self.keys: dict[Path, tuple[int, int]] = {}
+        self.problems: list[Problem] = []
+        self._seen: set[int] = set()
+
+    def visit(self, node: yaml.Node, path: Path) -> Any:
+        self.positions[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        if id(node) in self._seen:  # an alias could make a small file enormous
+            return self._refuse(node, "document.alias")
+        if len(path) > _DEEPEST:
+            return self._refuse(node, "document.too_deep", limit=_DEEPEST)
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            return self._refuse(node, "document.tag", tag=node.tag)
+        self._seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.visit(item, (*path, index)) for index, item in enumerate(node.value)]
+        # A plain scalar has no style; a quoted or block scalar is always a text.
+        return str(node.value) if getattr(node, "style", None) else _plain_value(str(node.value))
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if not isinstance(key, yaml.ScalarNode) or name == "<<":
+                self._refuse(key, "document.key_unusable")
+                continue
+            if name in result:
+                self._refuse(key, "document.key_twice", key=name)
+            self.keys[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            result[name] = self.visit(value, (*path, name))
+        return result
+
+    def _refuse(self, node: yaml.Node, code: str, **params: object) -> None:
+        mark = node.start_mark
+        self.problems.append(Problem(code, params, self.file, mark.line + 1, mark.column + 1))
 
 
-def _walk_mapping(
-    node: yaml.MappingNode,
-    path: Path,
-    positions: dict[Path, tuple[int, int]],
-    problems: list[Problem],
-    file: str,
-    seen: set[int],
-) -> None:
-    keys: set[str] = set()
-    for key, value in node.value:
-        name = str(key.value)
-        if name in keys:
-            mark = key.start_mark
-            problems.append(Problem("document.key_twice", {"key": name}, file, mark.line + 1, mark.column + 1))
-        keys.add(name)
-        _walk(value, (*path, name), positions, problems, file, seen)
+def _plain_value(text: str) -> Any:
+    if text in {"", "~", "null"}:
+        return None
+    if text in {"true", "false"}:
+        return text == "true"
+    if len(text) < _LONGEST_NUMBER and _INTEGER.fullmatch(text):
+        return int(text)
+    if len(text) < _LONGEST_NUMBER and _FLOAT.fullmatch(text):
+        return float(text)
+    return _SPECIAL.get(text, text)
 
 
 def nearest(name: str, known: Mapping[str, object] | Iterable[str]) -> str | None:

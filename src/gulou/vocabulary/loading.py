@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, get_args
 
+from gulou.kernel.documents import Document, Path
 from gulou.kernel.errors import GulouError, Invalid
 from gulou.kernel.units import check_unit
-from gulou.kernel.yaml_text import Path, YamlText, parse_yaml
 from gulou.vocabulary.model import DataType, EntityType, Kind, PropertyType
 
 MAX_PROPERTIES = 500
@@ -32,7 +32,11 @@ class TypeFile:
 
     entity_type: EntityType
     extends: bool
-    source: YamlText
+    source: Document
+
+    def line_of(self, *path: str | int) -> int:
+        """Return the line of the key at a path of the file."""
+        return self.source.key_position(path)[0]
 
 
 def read_type_file(text: str, name: str, owner: str, *, check_units: bool) -> TypeFile:
@@ -44,22 +48,25 @@ def read_type_file(text: str, name: str, owner: str, *, check_units: bool) -> Ty
             loading that library takes a second.
 
     Raises:
-        Invalid: ``yaml.…`` or ``vocabulary.…`` with ``file`` and ``line``.
+        Invalid: ``document.broken`` or ``vocabulary.…`` with ``file`` and ``line``.
     """
-    return _Reader(parse_yaml(text, name), owner, check_units).read_type()
+    return _Reader(Document.parse(text, name), owner, check_units).read_type()
 
 
 def read_shared_properties(text: str, name: str) -> dict[str, PropertyType]:
     """Read the properties that all types share."""
-    reader = _Reader(parse_yaml(text, name), "gulou", check_units=False)
+    reader = _Reader(Document.parse(text, name), "gulou", check_units=False)
     return reader.read_properties(("properties",))
 
 
 class _Reader:
-    def __init__(self, source: YamlText, owner: str, check_units: bool) -> None:
+    def __init__(self, source: Document, owner: str, check_units: bool) -> None:
         self.source = source
         self.owner = owner
         self.check_units = check_units
+
+    def line_of(self, *path: str | int) -> int:
+        return self.source.key_position(path)[0]
 
     def read_type(self) -> TypeFile:
         data = self._mapping(())
@@ -153,8 +160,8 @@ class _Reader:
         except GulouError as error:
             raise Invalid(
                 "vocabulary.unit_unknown",
-                file=self.source.name,
-                line=self.source.line_of(*path),
+                file=self.source.file,
+                line=self.line_of(*path),
                 unit=text,
                 expected="ug/m3",
             ) from error
@@ -222,19 +229,19 @@ class _Reader:
             if key not in known:
                 raise Invalid(
                     "vocabulary.key_unknown",
-                    file=self.source.name,
-                    line=self.source.line_of(*path, key),
+                    file=self.source.file,
+                    line=self.line_of(*path, key),
                     key=key,
                     nearest=nearest(key, known),
                 )
 
     def _missing(self, path: Path, key: str) -> Invalid:
-        return Invalid("vocabulary.key_missing", file=self.source.name, line=self.source.line_of(*path), key=key)
+        return Invalid("vocabulary.key_missing", file=self.source.file, line=self.line_of(*path), key=key)
 
     def _wrong(self, path: Path, problem: str) -> Invalid:
         key = ".".join(str(part) for part in path) or "document"
-        line = self.source.line_of(*path)
-        return Invalid("vocabulary.value_wrong", file=self.source.name, line=line, key=key, problem=problem)
+        line = self.line_of(*path)
+        return Invalid("vocabulary.value_wrong", file=self.source.file, line=line, key=key, problem=problem)
 
 
 def _is_limit(value: Any) -> bool:

@@ -104,7 +104,7 @@ class Vocabulary:
             The names of the types that were added or extended.
 
         Raises:
-            Invalid: ``yaml.…`` or ``vocabulary.…``, with ``file`` and ``line``. The vocabulary stays as it was.
+            Invalid: ``document.broken`` or ``vocabulary.…``, with ``file`` and ``line``; nothing is changed then.
         """
         added = read_directory(directory, owner)
         with self._lock:
@@ -169,8 +169,8 @@ def _extended(types: dict[str, EntityType], file: TypeFile) -> EntityType:
     if base is None:
         raise Invalid(
             "vocabulary.base_unknown",
-            file=file.source.name,
-            line=file.source.line_of("extends"),
+            file=file.source.file,
+            line=file.line_of("extends"),
             type=own.name,
             nearest=nearest(own.name, types),
         )
@@ -185,13 +185,13 @@ def _check_main(file: TypeFile, entity_type: EntityType) -> None:
     if main is not None and main not in entity_type.properties:
         raise Invalid(
             "vocabulary.value_wrong",
-            file=file.source.name,
-            line=file.source.line_of("main"),
+            file=file.source.file,
+            line=file.line_of("main"),
             key="main",
             problem=f"there is no property {main}; the nearest is {nearest(main, entity_type.properties)}",
         )
 
 
 def _already(file: TypeFile, path: tuple[str, ...], name: str, owner: str) -> Invalid:
-    line = file.source.line_of(*path)
-    return Invalid("vocabulary.already_defined", file=file.source.name, line=line, name=name, owner=owner)
+    line = file.line_of(*path)
+    return Invalid("vocabulary.already_defined", file=file.source.file, line=line, name=name, owner=owner)
