@@ -42,9 +42,9 @@ class Message:
     readings: int
 
     @classmethod
-    def from_utterance(cls, said: Utterance) -> Message:
-        """Write what a device says in the platform's own JSON form."""
-        body = {"observedAt": to_rfc3339(said.observed_at_us), **said.channels}
+    def from_utterance(cls, said: Utterance, stamp_us: int) -> Message:
+        """Write what a device says, at the time that its own clock shows, in the platform's JSON form."""
+        body = {"observedAt": to_rfc3339(stamp_us), **said.channels}
         payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         return cls(said.device.id, payload, len(said.channels))
 

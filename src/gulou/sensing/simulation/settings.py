@@ -16,7 +16,7 @@ class SimulationSettings(Settings):
         200.0, unit="1/s", ge=1.0, description="Ceiling of the mean rate at speed 1; slower families are stretched."
     )
     speed: float = setting(
-        1.0, unit="s/s", gt=0.0, le=100_000.0, description="Seconds of the devices' clock in one second."
+        1.0, unit="s/s", gt=0.0, le=100_000.0, description="Seconds of the city's time in one real second."
     )
     time_scale: float = setting(
         30.0,

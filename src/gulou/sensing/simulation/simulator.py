@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from gulou.kernel.clock import SECOND_US, Clock
+from gulou.kernel.clock import SECOND_US, Clock, to_rfc3339
 from gulou.kernel.errors import Invalid
 from gulou.sensing.simulation.link_http import HttpLink
 from gulou.sensing.simulation.link_mqtt import MqttAddress, MqttLink
@@ -40,7 +40,8 @@ class Simulator:
 
     Args:
         credentials: device id → secret, for gateways and for devices with a link of their own.
-        start_us: the devices' clock at the start; None: now. With a start in the past the city lives through the time
+        start_us: None: the city lives ``settings.speed`` times as fast as the real one from now on, and its readings
+            carry the real time. With a start in the past its readings carry its own time; it lives through the time
             since at ``settings.speed``, and goes on in real time when it has caught up.
 
     Raises:
@@ -50,11 +51,12 @@ class Simulator:
     def __init__(
         self, city: City, target: Target, credentials: Mapping[str, str], clock: Clock, start_us: int | None = None
     ) -> None:
-        if city.settings.speed > 1 and start_us is None:
-            raise Invalid("simulation.future", speed=city.settings.speed)
         self._clock = clock
+        self._speed = city.settings.speed
         self._real_start_us = clock.now_us()
-        self._replays = start_us is not None and start_us < self._real_start_us
+        if start_us is not None and start_us > self._real_start_us:
+            raise Invalid("simulation.future", start=to_rfc3339(start_us), now=to_rfc3339(self._real_start_us))
+        self._replays = start_us is not None
         self.world = World(city, self._real_start_us if start_us is None else start_us)
         self._links: dict[str, MqttLink | HttpLink] = {}
         self._all_links: list[MqttLink | HttpLink] = []
@@ -127,24 +129,37 @@ class Simulator:
             await asyncio.sleep(self._pause_s())
 
     def _tick(self) -> None:
+        late = not self._replays and self._behind_s() > _LATE_S * self._speed
         for said in self.world.step():
             link = self._links.get(said.device.id)
-            if link is not None and (self._replays or self._behind_s() < _LATE_S):
-                link.offer(Message.from_utterance(said))
+            if link is None:
+                continue
+            if late:
+                # After a pause of the whole machine: the world catches up, the devices have been silent.
+                link.counts.lost_readings += len(said.channels)
+            else:
+                link.offer(Message.from_utterance(said, self.stamp_us(said.observed_at_us)))
+
+    def stamp_us(self, world_us: int) -> int:
+        """Return the time that a reading carries for a moment of the world."""
+        if self._replays:
+            return world_us
+        return self._real_start_us + round((world_us - self.world.start_us) / self._speed)
 
     def _behind_s(self) -> float:
-        """Return how far the world is behind where it should be, seconds of the devices' clock; never ahead of now."""
+        """Return how far the world is behind where it should be, seconds of its own clock."""
         now_us = self._clock.now_us()
-        speed = self.world.city.settings.speed
-        wanted_us = self.world.start_us + round((now_us - self._real_start_us) * speed)
-        return (min(wanted_us, now_us) - self.world.now_us) / SECOND_US
+        wanted_us = self.world.start_us + round((now_us - self._real_start_us) * self._speed)
+        if self._replays:
+            wanted_us = min(wanted_us, now_us)
+        return (wanted_us - self.world.now_us) / SECOND_US
 
     def _pause_s(self) -> float:
         behind_s = self._behind_s()
         if behind_s >= TICK_S:
             # Let the links work; when they can't keep up, wait for them.
             return 0.05 if self._is_choked() else 0.0
-        return min((TICK_S - behind_s) / self.world.city.settings.speed, 1.0)
+        return min((TICK_S - behind_s) / self._speed, 1.0)
 
     def _is_choked(self) -> bool:
         """Past time is replayed whole: it waits for the links; the present does not wait."""
