@@ -1,1 +1,41 @@
-"""TBD"""
+"""Rules: YAML in packs, judged on every reading; they say what they find on the bus."""
+
+from gulou.hub.rules.commands import CommandRequester, command_id, request_of
+from gulou.hub.rules.engine import RuleCounters
+from gulou.hub.rules.events import Detection, ProposedCommand, RuleSetChanged
+from gulou.hub.rules.format import RuleSet
+from gulou.hub.rules.model import SEVERITIES, Rule
+from gulou.hub.rules.ports import (
+    CommandDesk,
+    DeviceFinder,
+    EmptySurroundings,
+    ReadingHistory,
+    Surroundings,
+    VocabularySource,
+)
+from gulou.hub.rules.service import RuleService, RuleView
+from gulou.hub.rules.settings import RuleSettings
+from gulou.hub.rules.trial import Trial
+
+__all__ = [
+    "SEVERITIES",
+    "CommandDesk",
+    "CommandRequester",
+    "Detection",
+    "DeviceFinder",
+    "EmptySurroundings",
+    "ProposedCommand",
+    "ReadingHistory",
+    "Rule",
+    "RuleCounters",
+    "RuleService",
+    "RuleSet",
+    "RuleSetChanged",
+    "RuleSettings",
+    "RuleView",
+    "Surroundings",
+    "Trial",
+    "VocabularySource",
+    "command_id",
+    "request_of",
+]

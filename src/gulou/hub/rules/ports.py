@@ -41,7 +41,8 @@ class Surroundings(Protocol):
 
     def attributes(self, entity_id: str) -> Mapping[str, Any] | None:
         """Return an entity's attributes as plain values: numbers, texts, ``{"en": …, "zh": …}`` for language
-        properties, the object's id (or a list of ids) for relationships, GeoJSON for ``location``. None: no such entity."""
+        properties, the object's id (or a list of ids) for relationships, GeoJSON for ``location``.
+        None: no such entity."""
 
     def entity_ids(self, entity_type: str) -> Iterable[str]:
         """Return the ids of all entities of a type."""

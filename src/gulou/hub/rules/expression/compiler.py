@@ -24,7 +24,7 @@ _LONGEST = 2_000
 _DEEPEST = 40
 _MOST_NODES = 500
 
-_SCALAR_NODES: dict[type[exp.Expression], str] = {
+_SCALAR_NODES: dict[type[exp.Expr], str] = {
     exp.Abs: "ABS",
     exp.Round: "ROUND",
     exp.Floor: "FLOOR",
@@ -37,13 +37,18 @@ _SCALAR_NODES: dict[type[exp.Expression], str] = {
     exp.Upper: "UPPER",
     exp.Length: "LENGTH",
 }
-_SEVERAL: dict[type[exp.Expression], Callable[..., Any]] = {
+_SEVERAL: dict[type[exp.Expr], Callable[..., Any]] = {
     exp.Least: functions.least,
     exp.Greatest: functions.greatest,
     exp.Coalesce: functions.coalesce,
 }
-_ORDER = {exp.LT: logic.less, exp.LTE: logic.less_equal, exp.GT: logic.greater, exp.GTE: logic.greater_equal}
-_SUMS = {
+_ORDER: dict[type[exp.Expr], Callable[[Evaluate, Evaluate], Evaluate]] = {
+    exp.LT: logic.less,
+    exp.LTE: logic.less_equal,
+    exp.GT: logic.greater,
+    exp.GTE: logic.greater_equal,
+}
+_SUMS: dict[type[exp.Expr], Callable[[Evaluate, Evaluate], Evaluate]] = {
     exp.Add: logic.add,
     exp.Sub: logic.subtract,
     exp.Mul: logic.multiply,
@@ -67,6 +72,7 @@ class Names:
         tables: for ``PIECEWISE``.
         this: whether ``this`` stands for the aggregate.
         owner: the entity type, named in complaints.
+        streams: the properties that are measured; the others are read from the entity where no reading told them.
         past: whether windows and ``previous`` may be used.
     """
 
@@ -75,6 +81,7 @@ class Names:
     tables: Mapping[str, PointTable] = field(default_factory=dict)
     this: bool = False
     owner: str = ""
+    streams: frozenset[str] = frozenset()
     past: bool = True
 
 
@@ -115,7 +122,7 @@ def compile_expression(text: str, names: Names, want: str = "any") -> Expression
     return Expression(text, kind, frozenset(compiler.inputs), compiler.windows, frozenset(compiler.tables), evaluate)
 
 
-def _parse(text: str) -> exp.Expression:
+def _parse(text: str) -> exp.Expr:
     if len(text) > _LONGEST:
         raise Invalid("rules.expression_too_long", limit=_LONGEST, line=1, column=1)
     try:
@@ -134,7 +141,7 @@ def _parse(text: str) -> exp.Expression:
     return trees[0]
 
 
-def _position(node: exp.Expression) -> dict[str, int]:
+def _position(node: exp.Expr) -> dict[str, int]:
     """Where a node stands; sqlglot marks identifiers and named functions, so the first of those inside counts."""
     for one in node.walk():
         if "line" in one.meta:
@@ -152,7 +159,7 @@ class _Compiler:
         self.windows: dict[str, int] = {}
         self.tables: set[str] = set()
 
-    def compile(self, node: exp.Expression, depth: int) -> tuple[str, Evaluate]:
+    def compile(self, node: exp.Expr, depth: int) -> tuple[str, Evaluate]:
         """Return (type, closure) of a node."""
         if depth > _DEEPEST:
             raise Invalid("rules.expression_too_long", limit=_DEEPEST, **_position(node))
@@ -180,7 +187,7 @@ class _Compiler:
             return "num", logic.calling(functions.known(lambda x: -x), self._typed(node.this, "num", depth))
         return self._comparison(node, depth)
 
-    def _comparison(self, node: exp.Expression, depth: int) -> tuple[str, Evaluate]:
+    def _comparison(self, node: exp.Expr, depth: int) -> tuple[str, Evaluate]:
         kind = type(node)
         if kind in (exp.EQ, exp.NEQ):
             left, right = self._alike(node, [node.this, node.expression], depth)
@@ -204,7 +211,7 @@ class _Compiler:
             return self._case(node, depth)
         return self._call(node, depth)
 
-    def _literal(self, node: exp.Expression) -> tuple[str, Evaluate]:
+    def _literal(self, node: exp.Expr) -> tuple[str, Evaluate]:
         if node.is_string:
             text = str(node.this)
             return "text", lambda scope: text
@@ -213,7 +220,7 @@ class _Compiler:
             raise Invalid("rules.expression_not_sql", detail="the number is too large", line=1, column=1)
         return "num", lambda scope: number
 
-    def _column(self, node: exp.Expression) -> tuple[str, Evaluate]:
+    def _column(self, node: exp.Expr) -> tuple[str, Evaluate]:
         name = node.name
         if node.args.get("table") is not None:
             raise Invalid("rules.expression_not_allowed", what=f"{node.sql()}", **_position(node))
@@ -221,9 +228,11 @@ class _Compiler:
             return "num", lambda scope: scope.this
         kind = self._known(node, name)
         self.inputs.add(name)
-        return kind, lambda scope: scope.value(name)
+        if name in self.names.streams:
+            return kind, lambda scope: scope.value(name)
+        return kind, lambda scope: scope.attribute(name)
 
-    def _known(self, node: exp.Expression, name: str) -> str:
+    def _known(self, node: exp.Expr, name: str) -> str:
         kind = self.names.types.get(name)
         if kind is None or kind == "geo":
             near = nearest(name, [known for known, one in self.names.types.items() if one != "geo"]) or "-"
@@ -231,13 +240,13 @@ class _Compiler:
             raise Invalid(code, property=name, type=self.names.owner, nearest=near, **_position(node))
         return kind
 
-    def _typed(self, node: exp.Expression, want: str, depth: int) -> Evaluate:
+    def _typed(self, node: exp.Expr, want: str, depth: int) -> Evaluate:
         kind, evaluate = self.compile(node, depth + 1)
         if kind not in (want, "any"):
             raise Invalid("rules.expression_wrong_type", got=kind, want=want, **_position(node))
         return evaluate
 
-    def _alike(self, node: exp.Expression, parts: list[exp.Expression], depth: int) -> list[Evaluate]:
+    def _alike(self, node: exp.Expr, parts: list[exp.Expr], depth: int) -> list[Evaluate]:
         compiled = [self.compile(part, depth + 1) for part in parts]
         kinds = {kind for kind, _ in compiled} - {"any"}
         if len(kinds) > 1:
@@ -246,7 +255,7 @@ class _Compiler:
         self._check_choices(parts)
         return [evaluate for _, evaluate in compiled]
 
-    def _check_choices(self, parts: list[exp.Expression]) -> None:
+    def _check_choices(self, parts: list[exp.Expr]) -> None:
         """A misspelt value of an enumerated property would silently never be met."""
         for column in (part for part in parts if isinstance(part, exp.Column)):
             choices = self.names.choices.get(column.name)
@@ -260,7 +269,7 @@ class _Compiler:
                         **_position(column),
                     )
 
-    def _case(self, node: exp.Expression, depth: int) -> tuple[str, Evaluate]:
+    def _case(self, node: exp.Expr, depth: int) -> tuple[str, Evaluate]:
         if node.args.get("this") is not None:
             raise Invalid("rules.expression_not_allowed", what="CASE value WHEN", **_position(node))
         arms = [
@@ -277,7 +286,7 @@ class _Compiler:
         choose = logic.first_true([(condition, result) for condition, (_, result) in arms], otherwise[1])
         return (kinds.pop() if kinds else "any"), choose
 
-    def _call(self, node: exp.Expression, depth: int) -> tuple[str, Evaluate]:
+    def _call(self, node: exp.Expr, depth: int) -> tuple[str, Evaluate]:
         kind = type(node)
         if kind in _SCALAR_NODES:
             return self._scalar(node, _SCALAR_NODES[kind], depth)
@@ -296,7 +305,7 @@ class _Compiler:
         near = nearest(what, FUNCTION_NAMES) or "-"
         raise Invalid(code, what=what, nearest=near, **_position(node))
 
-    def _scalar(self, node: exp.Expression, name: str, depth: int) -> tuple[str, Evaluate]:
+    def _scalar(self, node: exp.Expr, name: str, depth: int) -> tuple[str, Evaluate]:
         function, fewest, most, takes, gives = functions.SCALAR[name]
         parts = [
             part
@@ -307,7 +316,7 @@ class _Compiler:
             raise Invalid("rules.function_arguments", function=name, want=fewest, **_position(node))
         return gives, logic.calling(function, *(self._typed(part, takes, depth) for part in parts))
 
-    def _own(self, node: exp.Expression, name: str, parts: list[exp.Expression], depth: int) -> tuple[str, Evaluate]:
+    def _own(self, node: exp.Expr, name: str, parts: list[exp.Expr], depth: int) -> tuple[str, Evaluate]:
         lower = name.lower()
         if lower == "piecewise":
             return self._piecewise(node, parts, depth)
@@ -318,16 +327,16 @@ class _Compiler:
             return self._over(node, lower, parts)
         if lower == "change_over":
             past, over_us = self._past(node, lower, parts, 2, 2)
-            return "num", lambda scope: functions.change(scope.samples(past, over_us))
+            return "num", lambda scope: functions.change(scope.samples(past, over_us + 1))  # both ends count
         if lower == "rate_over":
             past, over_us = self._past(node, lower, parts, 3, 3)
             per_us = self._duration(node, lower, parts[2])
-            return "num", lambda scope: functions.rate(scope.samples(past, over_us), per_us, over_us // 2)
+            return "num", lambda scope: functions.rate(scope.samples(past, over_us + 1), per_us, over_us // 2)
         raise Invalid(
             "rules.function_unknown", what=name, nearest=nearest(name, FUNCTION_NAMES) or "-", **_position(node)
         )
 
-    def _over(self, node: exp.Expression, name: str, parts: list[exp.Expression]) -> tuple[str, Evaluate]:
+    def _over(self, node: exp.Expr, name: str, parts: list[exp.Expr]) -> tuple[str, Evaluate]:
         past, over_us = self._past(node, name, parts, 2, 3)
         aggregate, least = functions.OVER[name], 0
         if len(parts) == 3:
@@ -341,9 +350,7 @@ class _Compiler:
 
         return "num", evaluate
 
-    def _past(
-        self, node: exp.Expression, name: str, parts: list[exp.Expression], fewest: int, most: int
-    ) -> tuple[str, int]:
+    def _past(self, node: exp.Expr, name: str, parts: list[exp.Expr], fewest: int, most: int) -> tuple[str, int]:
         """Read ``(property, 'duration', …)`` and remember how much of the past is needed."""
         if not self.names.past:
             raise Invalid("rules.expression_not_allowed", what=name, **_position(node))
@@ -356,11 +363,11 @@ class _Compiler:
             if kind not in ("num", "any"):
                 raise Invalid("rules.expression_wrong_type", got=kind, want="num", **_position(parts[0]))
             over_us = self._duration(node, name, parts[1])
-            self.windows[past] = max(over_us, self.windows.get(past, 0))
+            self.windows[past] = max(over_us + 1, self.windows.get(past, 0))
         self.inputs.add(past)
         return past, over_us
 
-    def _duration(self, node: exp.Expression, name: str, part: exp.Expression) -> int:
+    def _duration(self, node: exp.Expr, name: str, part: exp.Expr) -> int:
         try:
             microseconds = read_duration_us(part.this if isinstance(part, exp.Literal) else None)
         except Invalid as error:
@@ -369,7 +376,7 @@ class _Compiler:
             raise Invalid("rules.function_arguments", function=name, want=2, **_position(node))
         return microseconds
 
-    def _piecewise(self, node: exp.Expression, parts: list[exp.Expression], depth: int) -> tuple[str, Evaluate]:
+    def _piecewise(self, node: exp.Expr, parts: list[exp.Expr], depth: int) -> tuple[str, Evaluate]:
         if len(parts) != 2 or not isinstance(parts[0], exp.Literal):
             raise Invalid("rules.function_arguments", function="PIECEWISE", want=2, **_position(node))
         name = str(parts[0].this)

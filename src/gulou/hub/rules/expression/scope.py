@@ -14,6 +14,9 @@ class Scope(Protocol):
     def value(self, name: str) -> Any:
         """Return the newest value of a property."""
 
+    def attribute(self, name: str) -> Any:
+        """Return a property that does not come as a stream: as last heard, else as the entity has it."""
+
     def previous(self, name: str) -> Any:
         """Return the value before the newest."""
 
@@ -29,6 +32,9 @@ class MappingScope:
         self._attributes = attributes
 
     def value(self, name: str) -> Any:
+        return self._attributes.get(name)
+
+    def attribute(self, name: str) -> Any:
         return self._attributes.get(name)
 
     def previous(self, name: str) -> Any:

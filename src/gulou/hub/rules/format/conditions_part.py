@@ -157,9 +157,9 @@ class ConditionReader:
                 self._source.complain(
                     (*path, name), "rules.levels_out_of_order", severity=name, limit=raw[name], milder="-"
                 )
-        name = self._property("property", wanted=("measured", "state", "geo", "text", "enum"), required=False)
+        heard = self._property("property", wanted=("measured", "state", "geo", "text", "enum"), required=False)
         expect = self._source.choice(self._data, "expect", self._path, ("seen", "known"), "seen")
-        return Absence(name, tuple(levels), expect == "known")
+        return Absence(heard, tuple(levels), expect == "known")
 
     def _geofence(self) -> Condition | None:
         events = ("enter", "leave", "inside", "outside")
@@ -280,6 +280,6 @@ class ConditionReader:
         if name is None or value is None:
             return None
         if name in value.inputs:
-            self._source.complain((*self._path, "value"), "rules.derive_cycle", path=f"{name} → {name}")
+            self._source.complain((*self._path, "value"), "rules.derive_cycle", circle=f"{name} → {name}")
         decimals = self._source.whole(self._data.get("decimals"), (*self._path, "decimals"), 0, 12)
         return Derive(name, value, decimals, self._source.duration(self._data, "every", self._path))

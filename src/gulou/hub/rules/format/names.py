@@ -43,14 +43,15 @@ class NameBook:
             values = tuple(str(value) for value in one.values or ())
             if values:
                 choices[name] = values
-        return Names(kinds, choices, self._tables, this, entity_type, past)
+        streams = frozenset(name for name, kind in self.kinds(entity_type).items() if kind == "measured")
+        return Names(kinds, choices, self._tables, this, entity_type, streams, past)
 
     def attributes(self, entity_type: str) -> Names:
         """Return what ``select.where`` may name: attributes, which do not come as a stream of measurements."""
         names = self.of_type(entity_type, past=False)
         kinds = self.kinds(entity_type)
         fixed = {name: kind for name, kind in names.types.items() if kinds.get(name) != "measured"}
-        return Names(fixed, names.choices, {}, False, entity_type, False)
+        return Names(fixed, names.choices, {}, owner=entity_type, past=False)
 
     def words(self, entity_type: str) -> set[str]:
         """Return the words that a text about an entity of the type may hold."""

@@ -22,6 +22,7 @@ from gulou.hub.rules.model import (
     Pattern,
     Rule,
     Selection,
+    Window,
     tables_used,
 )
 from gulou.hub.rules.texts import Template
@@ -126,7 +127,7 @@ class RuleReader:
             department=department or (incident.department if incident else None),
             enabled=source.truth(data.get("enabled"), (*path, "enabled"), default=True),
             max_age_us=source.duration(data, "max_age", path, _HOUR_US, zero=False),
-            lateness_us=source.duration(data, "lateness", path, 300_000_000),
+            lateness_us=source.duration(data, "lateness", path, _lateness_us(condition)),
             fresh_us=source.duration(data, "fresh", path, 0, zero=False) or None,
             expires_us=source.duration(data, "expires", path, 0, zero=False) or None,
             definition=data,
@@ -225,6 +226,11 @@ class RuleReader:
             "tolerance": source.number(data.get("tolerance"), (*path, "tolerance")) or 0.0,
             "within_s": source.duration(data, "within", path, 300_000_000, zero=False) / 1e6,
         }
+
+
+def _lateness_us(condition: Condition) -> int:
+    """Whole windows wait so long for stragglers before they are judged; the others can take a straggler at any time."""
+    return 5_000_000 if isinstance(condition, Window) and condition.tumbling else 300_000_000
 
 
 def _plain(value: Any) -> Any:

@@ -114,7 +114,7 @@ class _PackReader:
         circle = find_derivation_cycle(self._rules.values())
         if circle is not None:
             rule, path = circle
-            self._problems.append(Problem("rules.derive_cycle", {"path": path}, rule.file, rule.line, 1))
+            self._problems.append(Problem("rules.derive_cycle", {"circle": path}, rule.file, rule.line, 1))
 
 
 def find_derivation_cycle(rules: Iterable[Rule]) -> tuple[Rule, str] | None:

@@ -1,0 +1,83 @@
+"""Sends the commands that need nobody's yes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from gulou.access import Principal
+from gulou.connectivity.bus import Bus, Subscription
+from gulou.connectivity.commands.model import CommandRequest, ExpectedEffect
+from gulou.hub.rules.events import Detection, ProposedCommand
+from gulou.hub.rules.ports import CommandDesk
+from gulou.hub.rules.settings import RuleSettings
+from gulou.kernel.clock import SECOND_US, Clock
+from gulou.kernel.errors import GulouError
+
+_log = logging.getLogger(__name__)
+
+
+def command_id(detection: Detection, number: int) -> str:
+    """Name the command of a detection: the same detection always asks for the same command.
+
+    Args:
+        number: index in ``detection.commands``.
+    """
+    text = f"{detection.id}|{detection.state}|{detection.severity}|{number}"
+    return f"rule-{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+
+
+def request_of(detection: Detection, number: int, requested_by: str) -> CommandRequest:
+    """Turn a proposed command into a request to the command service."""
+    command: ProposedCommand = detection.commands[number]
+    effect = command.effect
+    expected = None
+    if effect is not None:
+        tolerance = float(effect.get("tolerance", 0.0))
+        expected = ExpectedEffect(effect["entity_id"], effect["property"], effect["value"], tolerance)
+    return CommandRequest(
+        device_id=command.device_id,
+        name=command.name,
+        parameters=dict(command.parameters),
+        id=command_id(detection, number),
+        effect=expected,
+        cause=detection.id,
+        requested_by=requested_by,
+        effect_within_s=float(effect.get("within_s", 300.0)) if effect else 300.0,
+    )
+
+
+class CommandRequester:
+    """Hears detections and requests their commands with ``approval: none``, once each.
+
+    A command whose cause is long past (Gulou was stopped meanwhile) is not sent any more, and counted.
+    """
+
+    def __init__(self, bus: Bus, desk: CommandDesk, clock: Clock, settings: RuleSettings | None = None) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._oldest_us = round((settings or RuleSettings()).command_age_seconds * SECOND_US)
+        self._principal = Principal.system("rules")
+        self.requested = 0
+        self.stale = 0
+        self.refused = 0
+        self._subscription: Subscription = bus.subscribe(Detection, self.hear, name="rules.commands")
+
+    def hear(self, detection: Detection) -> None:
+        """Request what a detection asks for without a person's yes."""
+        for number, command in enumerate(detection.commands):
+            if command.approval != "none":
+                continue
+            if self._clock.now_us() - detection.at_us > self._oldest_us:
+                self.stale += 1
+                continue
+            try:
+                self._desk.request(request_of(detection, number, f"rule:{detection.rule_id}"), self._principal)
+                self.requested += 1
+            except GulouError as error:
+                self.refused += 1
+                _log.warning("command of %s refused: %s", detection.rule_id, error.code)
+
+    def close(self) -> None:
+        """Stop hearing."""
+        self._subscription.cancel()

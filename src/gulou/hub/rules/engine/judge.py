@@ -1,0 +1,138 @@
+"""What all kinds of rules have in common: taking readings in, occurrences, timers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gulou.connectivity.intake import Reading
+from gulou.hub.rules.engine.scope import StateScope
+from gulou.hub.rules.engine.state import Input, Occurrence, RuleCounters, Samples, State
+from gulou.hub.rules.model import Rule
+from gulou.hub.rules.ports import Surroundings
+
+Change = str  # raised | changed | cleared
+
+
+class Host(Protocol):
+    """What a judge needs of the engine."""
+
+    surroundings: Surroundings
+
+    @property
+    def now_us(self) -> int: ...
+
+    @property
+    def listening_since_us(self) -> int: ...
+
+    def announce(self, judge: Judge, state: State, occurrence: Occurrence, change: Change, at_us: int) -> None: ...
+
+    def touch(self, judge: Judge, state: State) -> None:
+        """Note that a state other than the one being judged has changed."""
+
+    def derive(self, rule: Rule, reading: Reading) -> None: ...
+
+
+class Judge:
+    """Judges one rule; the states are kept by entity (a pattern has its own keys)."""
+
+    settles_by_reading = True
+    """Whether a reading's own time moves the timers of its state."""
+
+    def __init__(self, rule: Rule, host: Host) -> None:
+        self.rule = rule
+        self.host = host
+        self.states: dict[str, State] = {}
+        self.counters = RuleCounters()
+        self.quarantined: str | None = None
+        self._windows = rule.windows
+
+    def offer(self, reading: Reading) -> State | None:
+        """Return the state that a reading belongs to, made if need be; None: the rule has no use for it."""
+        return self.state_of(reading.entity_id)
+
+    def state_of(self, key: str) -> State:
+        state = self.states.get(key)
+        if state is None:
+            state = self.states[key] = self.new_state(key)
+        return state
+
+    def new_state(self, key: str) -> State:
+        return State(key)
+
+    def take(self, state: State, reading: Reading) -> bool:
+        """Take a reading in; False where it is too late to count."""
+        name, at_us, value = reading.property, reading.observed_at_us, reading.value
+        known = state.inputs.get(name)
+        over_us = self._windows.get(name)
+        if known is not None and at_us < known.observed_us:
+            if over_us is None or self.too_late(state, known, at_us):
+                self.counters.late += 1
+                return False
+        elif known is not None and at_us == known.observed_us:
+            known.value = value
+        else:
+            state.inputs[name] = Input(at_us, value, known.value if known is not None else None)
+        if over_us is not None and isinstance(value, int | float) and not isinstance(value, bool):
+            samples = state.samples.get(name)
+            if samples is None:
+                samples = state.samples[name] = Samples()
+            if not samples.insert(at_us, float(value)):
+                self.counters.overflowed += 1
+            self.trim(state, samples, over_us)
+        state.newest_us = max(state.newest_us, at_us)
+        self.counters.taken += 1
+        return True
+
+    def too_late(self, state: State, known: Input, at_us: int) -> bool:
+        """Say whether a reading that is older than the newest is too old even for a window."""
+        return at_us < known.observed_us - self.rule.lateness_us
+
+    def trim(self, state: State, samples: Samples, over_us: int) -> None:
+        """Forget what no window reaches any more."""
+        samples.forget_until(max(state.newest_us, samples.times[-1]) - over_us)
+
+    def judge(self, state: State) -> None:
+        """Look at the state after new readings, at its ``newest_us``."""
+        raise NotImplementedError
+
+    def due(self, state: State) -> int | None:
+        """Return when the state must be looked at although nothing comes; None: never."""
+        return self._expiry(state)
+
+    def settle(self, state: State, until_us: int) -> None:
+        """Do everything that falls due up to ``until_us``."""
+        expiry = self._expiry(state)
+        if expiry is not None and expiry <= until_us:
+            self.reset(state)
+            self.transition(state, None, expiry)
+
+    def reset(self, state: State) -> None:
+        """Go back to the start because the inputs fell silent."""
+        for switch in state.switches:
+            switch.on, switch.since_us = False, None
+
+    def _expiry(self, state: State) -> int | None:
+        if self.rule.expires_us is None or state.occurrence is None:
+            return None
+        return state.newest_us + self.rule.expires_us
+
+    def scope(self, state: State, now_us: int) -> StateScope:
+        return StateScope(state, state.key, now_us, self.rule.fresh_us, self.host.surroundings)
+
+    def transition(self, state: State, severity: int | None, at_us: int, entity_id: str | None = None) -> None:
+        """Move to a severity (None: nothing found), and tell where that is a change."""
+        present = state.occurrence
+        if present is None:
+            if severity is None:
+                return
+            subject = entity_id or state.key
+            name = f"{self.rule.id}/{subject}/{at_us}"
+            state.occurrence = Occurrence(name, subject, at_us, severity, severity)
+            self.host.announce(self, state, state.occurrence, "raised", at_us)
+        elif severity is None:
+            state.occurrence = None
+            self.host.announce(self, state, present, "cleared", at_us)
+        elif severity != present.severity:
+            present.severity = severity
+            present.peak = max(present.peak, severity)
+            self.host.announce(self, state, present, "changed", at_us)

@@ -1,0 +1,182 @@
+"""Levels with hysteresis and hold: the kinds ``threshold``, ``rate`` and ``window``."""
+
+from __future__ import annotations
+
+from gulou.connectivity.intake import Reading
+from gulou.hub.rules.engine.judge import Host, Judge
+from gulou.hub.rules.engine.scope import StateScope
+from gulou.hub.rules.engine.state import Input, Samples, State, Switch
+from gulou.hub.rules.expression.functions import AGGREGATES, rate
+from gulou.hub.rules.model import Level, Rule, Threshold, Window
+
+
+def step(switch: Switch, on: bool | None, off: bool | None, at_us: int) -> None:
+    """Note since when the way to the other side has been true; unknown changes nothing."""
+    ahead = off if switch.on else on
+    if ahead is True:
+        if switch.since_us is None:
+            switch.since_us = at_us
+    elif ahead is False:
+        switch.since_us = None
+
+
+def conditions(level: Level, value: float | None, scope: StateScope, *, below: bool) -> tuple[bool | None, bool | None]:
+    """Return (condition, way back) of a level."""
+    if level.limit is not None and level.clear_limit is not None:
+        if value is None:
+            return None, None
+        if below:
+            return value <= level.limit, value > level.clear_limit
+        return value >= level.limit, value < level.clear_limit
+    on = level.when.evaluate(scope) if level.when is not None else None
+    if level.clear is not None:
+        return on, level.clear.evaluate(scope)
+    return on, None if on is None else not on
+
+
+class LevelsJudge(Judge):
+    """Judges levels at each reading."""
+
+    def __init__(self, rule: Rule, host: Host, condition: Threshold | Window) -> None:
+        super().__init__(rule, host)
+        self._levels = condition.levels
+        self._below = condition.below
+        self._value = condition.value
+        self.condition = condition
+
+    def new_state(self, key: str) -> State:
+        return State(key, switches=[Switch() for _ in self._levels])
+
+    def judge(self, state: State) -> None:
+        self.judge_at(state, state.newest_us, state.newest_us)
+
+    def judge_at(self, state: State, at_us: int, seen_from_us: int) -> None:
+        """Judge the past as seen from one instant; what is found happens at ``at_us``."""
+        scope = self.scope(state, seen_from_us)
+        value = self.value(scope)
+        for level, switch in zip(self._levels, state.switches, strict=True):
+            on, off = conditions(level, value, scope, below=self._below)
+            step(switch, on, off, at_us)
+        self._flip(state, at_us)
+
+    def value(self, scope: StateScope) -> float | None:
+        """Return the number that limits are held against."""
+        scope.this = self.this(scope)
+        if self._value is None:
+            return scope.this
+        found = self._value.evaluate(scope)
+        return float(found) if isinstance(found, int | float) else None
+
+    def this(self, scope: StateScope) -> float | None:
+        """Return the rate, for kind ``rate``."""
+        condition = self.condition
+        if isinstance(condition, Threshold) and condition.of:
+            samples = scope.samples(condition.of, condition.over_us + 1)
+            return rate(samples, condition.per_us, condition.minimum_span_us)
+        return None
+
+    def _next_flip(self, state: State) -> int | None:
+        due: int | None = None
+        for level, switch in zip(self._levels, state.switches, strict=True):
+            if switch.since_us is not None:
+                at_us = switch.since_us + (level.clear_hold_us if switch.on else level.hold_us)
+                due = at_us if due is None else min(due, at_us)
+        return due
+
+    def _flip(self, state: State, until_us: int) -> None:
+        """Turn every switch whose time has come, in the order of the times."""
+        while (due := self._next_flip(state)) is not None and due <= until_us:
+            highest: int | None = None
+            for level, switch in zip(self._levels, state.switches, strict=True):
+                hold_us = level.clear_hold_us if switch.on else level.hold_us
+                if switch.since_us is not None and switch.since_us + hold_us == due:
+                    switch.on, switch.since_us = not switch.on, None
+                if switch.on:
+                    highest = level.severity
+            self.transition(state, highest, due)
+
+    def due(self, state: State) -> int | None:
+        return _earliest(self._next_flip(state), super().due(state))
+
+    def settle(self, state: State, until_us: int) -> None:
+        self._flip(state, until_us)
+        super().settle(state, until_us)
+
+
+class SlidingJudge(LevelsJudge):
+    """A window that slides with each reading."""
+
+    def this(self, scope: StateScope) -> float | None:
+        condition = self.condition
+        assert isinstance(condition, Window)
+        samples = scope.samples(condition.of, condition.over_us)
+        return AGGREGATES[condition.function](samples) if len(samples[0]) >= condition.minimum else None
+
+
+class TumblingJudge(LevelsJudge):
+    """Whole windows, counted from the epoch; each is judged once, when stragglers have had their time."""
+
+    def __init__(self, rule: Rule, host: Host, condition: Window) -> None:
+        super().__init__(rule, host, condition)
+        self._window = condition
+
+    def take(self, state: State, reading: Reading) -> bool:
+        closed_us = state.complete_us if state.bucket_us is None else state.bucket_us
+        if reading.property == self._window.of and closed_us is not None and reading.observed_at_us < closed_us:
+            self.counters.late += 1
+            return False
+        return super().take(state, reading)
+
+    def too_late(self, state: State, known: Input, at_us: int) -> bool:
+        return False  # take() has seen to it
+
+    def trim(self, state: State, samples: Samples, over_us: int) -> None:
+        if state.bucket_us is None:
+            state.bucket_us = samples.times[0] - samples.times[0] % self._window.over_us
+
+    def judge(self, state: State) -> None:
+        """A whole window is judged by its end, never by a reading."""
+
+    def this(self, scope: StateScope) -> float | None:
+        samples = scope.samples(self._window.of, self._window.over_us)
+        enough = len(samples[0]) >= self._window.minimum
+        return AGGREGATES[self._window.function](samples) if enough or self._window.function == "count" else None
+
+    def _closing(self, state: State) -> int | None:
+        return None if state.bucket_us is None else state.bucket_us + self._window.over_us + self.rule.lateness_us
+
+    def due(self, state: State) -> int | None:
+        return _earliest(self._closing(state), super().due(state))
+
+    def settle(self, state: State, until_us: int) -> None:
+        while (closing := self._closing(state)) is not None and closing <= until_us:
+            flip = self._next_flip(state)
+            end_us = closing - self.rule.lateness_us
+            if flip is not None:
+                self._flip(state, min(end_us, until_us))
+            self._close(state, end_us)
+        super().settle(state, until_us)
+
+    def _close(self, state: State, end_us: int) -> None:
+        samples = state.samples[self._window.of]
+        was_empty = not samples.between(end_us - self._window.over_us - 1, end_us - 1)[0]
+        self.judge_at(state, end_us, seen_from_us=end_us - 1)  # [start, end): its last instant is the µs before
+        samples.forget_until(end_us - 1)
+        state.bucket_us = state.complete_us = end_us
+        if was_empty:  # nothing more will change until something comes
+            first = samples.times[0] if samples.times else None
+            state.bucket_us = None if first is None else first - first % self._window.over_us
+
+
+def _earliest(*moments: int | None) -> int | None:
+    there = [moment for moment in moments if moment is not None]
+    return min(there) if there else None
+
+
+def make_levels_judge(rule: Rule, host: Host) -> LevelsJudge:
+    """Choose the judge for a rule with levels."""
+    condition = rule.condition
+    if isinstance(condition, Window):
+        return TumblingJudge(rule, host, condition) if condition.tumbling else SlidingJudge(rule, host, condition)
+    assert isinstance(condition, Threshold)
+    return LevelsJudge(rule, host, condition)

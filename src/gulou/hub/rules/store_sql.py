@@ -1,0 +1,185 @@
+"""Keeps rule states and detections in the record store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select
+
+from gulou.hub.rules.engine import Finding, State
+from gulou.hub.rules.events import Detection
+from gulou.hub.rules.tables import rule_detections, rule_position, rule_states, rule_ticks
+from gulou.kernel.errors import NotFound
+from gulou.records import Database
+
+_CHUNK = 500
+_encoder = msgspec.msgpack.Encoder()
+_states = msgspec.msgpack.Decoder(State)
+_detections = msgspec.msgpack.Decoder(Detection)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where the rules stood at the last checkpoint."""
+
+    sequence: int = 0
+    now_us: int = 0
+    listening_since_us: int = 0
+
+
+@dataclass(frozen=True)
+class TickRecord:
+    """A moment at which timers ran between two batches: after ``sequence``.
+
+    Args:
+        resumed: listening began anew.
+    """
+
+    sequence: int
+    now_us: int
+    resumed: bool
+
+
+class RuleStore:
+    """Reads and writes what the rules keep; one checkpoint is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def kept(self) -> Kept:
+        with self._database.reading() as connection:
+            row = connection.execute(select(rule_position)).first()
+        return Kept() if row is None else Kept(row.sequence, row.now_us, row.listening_since_us)
+
+    def states_of(self, rule_id: str, state_version: str) -> list[State]:
+        """Return the states kept of a rule; those of an older way of judging are left out."""
+        query = select(rule_states.c.state).where(
+            rule_states.c.rule_id == rule_id, rule_states.c.state_version == state_version
+        )
+        with self._database.reading() as connection:
+            return [_states.decode(row.state) for row in connection.execute(query)]
+
+    def orphans(self, versions: dict[str, str]) -> list[tuple[str, State]]:
+        """Return (rule id, state) of every state whose rule is no longer there or judges differently now."""
+        found = []
+        with self._database.reading() as connection:
+            for row in connection.execute(select(rule_states)):
+                if versions.get(row.rule_id) != row.state_version:
+                    found.append((row.rule_id, _states.decode(row.state)))
+        return found
+
+    def ticks(self) -> list[TickRecord]:
+        """Return the moments recorded since the last checkpoint, in order."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(rule_ticks).order_by(rule_ticks.c.number)).all()
+        return [TickRecord(row.sequence, row.now_us, bool(row.resumed)) for row in rows]
+
+    def add_tick(self, tick: TickRecord) -> None:
+        """Record a moment durably, before what it finds is told to anyone."""
+        with self._database.transaction() as connection:
+            values = {"sequence": tick.sequence, "now_us": tick.now_us, "resumed": int(tick.resumed)}
+            connection.execute(insert(rule_ticks).values(**values))
+
+    def checkpoint(
+        self,
+        kept: Kept,
+        changed: Iterable[tuple[str, str, str, State | None]],
+        findings: Sequence[Finding],
+        forget_before_us: int,
+    ) -> None:
+        """Write everything that changed since the last checkpoint.
+
+        Args:
+            changed: (rule id, key, state version, state); a state of None is gone.
+            forget_before_us: detections older than this are deleted.
+        """
+        rows = list(changed)
+        with self._database.transaction() as connection:
+            _write_states(connection, rows)
+            self._write_findings(connection, findings)
+            connection.execute(delete(rule_detections).where(rule_detections.c.at_us < forget_before_us))
+            connection.execute(delete(rule_ticks))
+            connection.execute(delete(rule_position))
+            position = {"sequence": kept.sequence, "now_us": kept.now_us, "listening_since_us": kept.listening_since_us}
+            connection.execute(insert(rule_position).values(id=1, **position))
+
+    def _write_findings(self, connection: Connection, findings: Sequence[Finding]) -> None:
+        if not findings:
+            return
+        first = connection.execute(select(func.coalesce(func.max(rule_detections.c.number), 0))).scalar_one() + 1
+        rows = {
+            key_of(one.detection): {
+                "key": key_of(one.detection),
+                "detection_id": one.detection.id,
+                "rule_id": one.detection.rule_id,
+                "at_us": one.detection.at_us,
+                "number": first + index,
+                "detection": _encoder.encode(one.detection),
+                "explanation": one.explanation,
+            }
+            for index, one in enumerate(findings)
+        }
+        keys = list(rows)
+        for start in range(0, len(keys), _CHUNK):  # a replay after a crash finds the same again
+            part = keys[start : start + _CHUNK]
+            there = select(rule_detections.c.key).where(rule_detections.c.key.in_(part))
+            for row in connection.execute(there).all():
+                del rows[row.key]
+        if rows:
+            connection.execute(insert(rule_detections), list(rows.values()))
+
+    def detections_since(self, at_us: int, limit: int) -> list[Detection]:
+        """Return kept detections that happened at ``at_us`` or later, in the order in which they were found."""
+        query = (
+            select(rule_detections.c.detection)
+            .where(rule_detections.c.at_us >= at_us)
+            .order_by(rule_detections.c.number)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return [_detections.decode(row.detection) for row in connection.execute(query)]
+
+    def explanations(self, detection_id: str) -> list[dict[str, Any]]:
+        """Return what each state of an occurrence rests on, oldest first.
+
+        Raises:
+            NotFound: ``rules.detection_unknown``.
+        """
+        query = (
+            select(rule_detections.c.explanation)
+            .where(rule_detections.c.detection_id == detection_id)
+            .order_by(rule_detections.c.number)
+        )
+        with self._database.reading() as connection:
+            found = [dict(row.explanation) for row in connection.execute(query)]
+        if not found:
+            raise NotFound("rules.detection_unknown", detection_id=detection_id)
+        return found
+
+
+def key_of(detection: Detection) -> str:
+    """Identify one message of an occurrence; the same readings give the same key."""
+    text = f"{detection.id}|{detection.state}|{detection.severity}|{detection.at_us}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _write_states(connection: Connection, rows: list[tuple[str, str, str, State | None]]) -> None:
+    table = rule_states
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        by_rule: dict[str, list[str]] = {}
+        for rule_id, key, _, _ in part:
+            by_rule.setdefault(rule_id, []).append(key)
+        for rule_id, keys in by_rule.items():
+            connection.execute(delete(table).where(table.c.rule_id == rule_id, table.c.state_key.in_(keys)))
+        values = [
+            {"rule_id": rule_id, "state_key": key, "state_version": version, "state": _encoder.encode(state)}
+            for rule_id, key, version, state in part
+            if state is not None
+        ]
+        if values:
+            connection.execute(insert(table), values)
