@@ -101,7 +101,7 @@ def to_gauss_kruger(lon: float, lat: float, width: int = 3, zone: int | None = N
 
     Args:
         width: 3 or 6 degrees.
-        zone: None: the one in which the point lies.
+        zone: None: the one in which the point lies. A neighbour may be chosen, so that a city lies in one zone.
 
     Raises:
         Invalid: ``datum.zone_unknown``, ``datum.out_of_range``, ``geometry.out_of_range``.
@@ -111,8 +111,10 @@ def to_gauss_kruger(lon: float, lat: float, width: int = 3, zone: int | None = N
     check_position(lon, lat)
     if zone is None:
         zone = int((lon + 1.5) // 3) if width == 3 else int(lon // 6) + 1
-    easting, northing = _projection(width, zone).transform(lon, lat)
-    if not (math.isfinite(easting) and int(easting // 1_000_000) == zone):
+    projection = _projection(width, zone)
+    central = 3 * zone if width == 3 else 6 * zone - 3
+    easting, northing = projection.transform(lon, lat)
+    if abs(lon - central) > width or int(easting // 1_000_000) != zone:
         raise Invalid("datum.out_of_range", x=lon, y=lat, datum=f"CGCS2000 Gauss-Kruger zone {zone}")
     return easting, northing
 
@@ -178,11 +180,12 @@ def shift_outline(also: frozenset[Region] = frozenset()) -> BaseGeometry:
 
 # Corners by border crossings, peaks, river mouths and capes, to a tenth of a degree, then outside the coast and back.
 _MAINLAND = (
-    (124.4, 40.05), (125.0, 40.5), (126.0, 41.0), (126.9, 41.75), (127.6, 41.45), (128.15, 41.4), (128.1, 42.0),
+    (124.4, 40.05), (125.0, 40.5), (126.25, 41.08), (126.9, 41.75), (127.6, 41.45), (128.15, 41.4), (128.1, 42.0),
     (129.0, 42.1), (129.7, 42.45), (129.9, 43.0), (130.3, 42.9), (130.65, 42.4), (130.6, 42.8), (131.2, 43.1),
     (131.2, 44.0), (131.0, 44.8), (131.8, 45.3), (133.0, 45.05), (133.5, 45.9), (134.0, 46.7), (134.7, 47.8),
-    (134.8, 48.35), (133.0, 48.1), (132.5, 47.75), (131.0, 47.7), (130.7, 48.6), (129.5, 49.4), (128.0, 49.6),
-    (127.5, 50.2), (127.3, 50.8), (126.8, 51.5), (126.3, 52.3), (125.5, 53.05), (123.5, 53.55), (121.6, 53.35),
+    (134.75, 48.35), (134.2, 48.42), (133.0, 48.15), (132.5, 47.75), (131.0, 47.7), (130.7, 48.6), (129.5, 49.4),
+    (128.0, 49.6), (127.51, 50.255), (127.3, 50.8), (126.8, 51.5), (126.3, 52.3), (125.5, 53.05), (123.5, 53.55),
+    (121.6, 53.35),
     (120.1, 52.7), (120.7, 52.4), (120.1, 51.7), (119.2, 50.4), (119.2, 50.1), (117.8, 49.5), (116.7, 49.85),
     (116.1, 49.0), (115.5, 48.15), (115.9, 47.7), (117.4, 47.65), (118.4, 48.0), (119.7, 47.25), (119.9, 46.7),
     (118.3, 46.75), (116.6, 46.3), (115.7, 45.5), (114.5, 45.35), (113.6, 44.75), (112.0, 45.05), (111.5, 44.3),

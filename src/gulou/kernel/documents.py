@@ -19,7 +19,12 @@ _LONGEST_CHARACTERS = 1_000_000
 _DEEPEST = 64
 _LONGEST_NUMBER = 40
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+# A number with zeros before it is a code (a region, a phone), so it stays a text.
+_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+)
 _SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
 
 Path = tuple[str | int, ...]
@@ -42,7 +47,8 @@ class Document:
     Args:
         file: the name shown in complaints.
         data: mappings with texts as keys, lists, texts, numbers, truth values, None. As in YAML 1.2, only ``true`` and
-            ``false`` are truth values (``on``, ``off``, ``yes``, ``no`` are texts), and dates and times are texts.
+            ``false`` are truth values (``on``, ``off``, ``yes``, ``no`` are texts), and dates, times and numbers
+            with zeros before them are texts.
     """
 
     def __init__(
@@ -132,7 +138,7 @@ class _Walk:
             return self._refuse(node, "document.alias")
         if len(path) > _DEEPEST:
             return self._refuse(node, "document.too_deep", limit=_DEEPEST)
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag not in _TAGS:
             return self._refuse(node, "document.tag", tag=node.tag)
         self._seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
