@@ -1,4 +1,4 @@
-"""The rule service: fed by the log and the clock, heard on the bus; keeps its states so that nothing is lost or told twice."""
+"""The rule service: fed by the log and the clock, heard on the bus; keeps its states: nothing is lost or told twice."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class RuleView(msgspec.Struct, frozen=True):
 class RuleService:
     """Judges every reading; a consumer of the log (``LogConsumer``).
 
-    Order at start: construct, ``load`` every enabled pack, ``start(last sequence of the log)``, then let the log feed it;
-    from then on ``tick`` once a second. Ticks do nothing until the log has been replayed up to that sequence.
+    Order at start: construct, ``load`` every enabled pack, ``start(last sequence of the log)``, then let the log feed
+    it; from then on ``tick`` once a second. Ticks do nothing until the log has been replayed up to that sequence.
 
     Args:
         surroundings: what is known of entities (the context service).
@@ -96,6 +96,7 @@ class RuleService:
         self._engine.restore_clock(kept.now_us, kept.listening_since_us)
         self._ticks = self._store.ticks()
         self._started = False
+        self._resumed = False
 
     # ---- rules
 
@@ -166,9 +167,11 @@ class RuleService:
         with self._lock:
             if batch.sequence <= self._applied:
                 return
+            if self._started and batch.sequence > self._replay_until:
+                self._resume_once(batch.received_at_us)
+            self._last_heard_us = max(self._last_heard_us, batch.received_at_us)
             self._engine.apply(batch)
             self._applied = batch.sequence
-            self._last_heard_us = max(self._last_heard_us, batch.received_at_us)
             self._tell(batch.sequence)
             self._run_recorded_ticks()
 
@@ -177,20 +180,23 @@ class RuleService:
         with self._lock:
             if not self._started or self._applied < self._replay_until:
                 return
-            if self._last_heard_us and now_us - self._last_heard_us > self._settings.pause_seconds * SECOND_US:
-                self._record(TickRecord(self._applied, now_us, resumed=True))
-                self._engine.resume(now_us)
-            self._last_heard_us = max(self._last_heard_us, now_us)
+            self._resume_once(now_us)
             if now_us - self._watched_us >= _WATCH_EVERY_US:
                 self._watched_us = now_us
                 self._engine.watch_known()
             if self._engine.has_due(now_us):
-                self._record(TickRecord(self._applied, now_us, resumed=False))
+                self._store.add_tick(TickRecord(self._applied, now_us, resumed=False))
                 self._engine.advance(now_us)
                 self._tell()
 
-    def _record(self, tick: TickRecord) -> None:
-        self._store.add_tick(tick)
+    def _resume_once(self, now_us: int) -> None:
+        """At the first news after a start, count silence anew if Gulou was stopped for long."""
+        if self._resumed:
+            return
+        self._resumed = True
+        if now_us - self._last_heard_us > self._settings.pause_seconds * SECOND_US:
+            self._store.add_tick(TickRecord(self._applied, now_us, resumed=True))
+            self._engine.resume(now_us)
 
     def _run_recorded_ticks(self) -> None:
         """Run the timers at the very places in the log at which they ran before a crash."""

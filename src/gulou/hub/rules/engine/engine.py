@@ -185,6 +185,8 @@ class Engine:
 
     def advance(self, now_us: int) -> None:
         """Let time pass: do what falls due up to ``now_us``, in the order of the moments."""
+        if not self._now_us:
+            self._listening_since_us = now_us  # time begins
         self._now_us = max(self._now_us, now_us)
         while self._timers and self._timers[0][0] <= now_us:
             at_us, rule_id, key = heapq.heappop(self._timers)

@@ -9,7 +9,7 @@ from gulou.hub.rules.curves import PointTable
 from gulou.hub.rules.expression import Names
 from gulou.hub.rules.ports import VocabularySource
 
-_TYPE_OF_KIND = {"measured": "num", "state": "any", "relation": "text", "geo": "geo", "text": "text", "enum": "text"}
+_TYPE_OF_DATA = {"number": "num", "boolean": "bool", "text": "text", "time": "text", "json": "geo"}
 _EVERY_ENTITY = {"id": "text", "name": "text", "description": "text"}
 TEXT_WORDS = ("value", "limit", "name", "id", "type", "severity", "duration")
 
@@ -39,7 +39,7 @@ class NameBook:
         kinds = dict(_EVERY_ENTITY)
         choices: dict[str, tuple[str, ...]] = {}
         for name, one in known.properties.items() if known is not None else ():
-            kinds[name] = _TYPE_OF_KIND.get(str(one.kind), "any")
+            kinds[name] = _TYPE_OF_DATA.get(str(one.data_type), "any")
             values = tuple(str(value) for value in one.values or ())
             if values:
                 choices[name] = values

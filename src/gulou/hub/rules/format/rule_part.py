@@ -176,9 +176,6 @@ class RuleReader:
         name = source.text(source.need(data, "name", path), (*path, "name"))
         target = self._target(source.need(data, "target", path), (*path, "target"))
         parameters = source.mapping(data.get("parameters"), (*path, "parameters"))
-        for key in parameters:
-            if not isinstance(key, str):
-                source.complain((*path, "parameters"), "rules.key_not_text", key=str(key))
         at = source.severity(data["at"], (*path, "at")) if data.get("at") is not None else 0
         upon = source.choice(data, "upon", path, ("raised", "cleared"), "raised")
         source.need(data, "approval", path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import date, datetime
+from datetime import date
 from typing import Any, TypeVar
 
 from gulou.hub.rules.durations import read_duration_us
@@ -38,8 +38,9 @@ class Source:
         except Invalid as error:
             params = dict(error.params)
             line, column = self.document.position(path)
-            inner_line, inner_column = int(params.pop("line", 1)), int(params.pop("column", 1))  # type: ignore[call-overload]
-            line, column = self._inside(line, column, inner_line, inner_column)
+            inner = (params.pop("line", None), params.pop("column", None))
+            if isinstance(inner[0], int) and isinstance(inner[1], int):
+                line, column = self._inside(line, column, inner[0], inner[1])
             self.problems.append(Problem(error.code, params, self.document.file, line, column))
             return None
 
@@ -57,9 +58,7 @@ class Source:
 
     def known_keys(self, data: dict[str, Any], allowed: Collection[str], path: Path) -> None:
         for key in data:
-            if not isinstance(key, str):  # `on:` without quotes is True to YAML
-                self.complain(path, "rules.key_not_text", key=str(key))
-            elif key not in allowed:
+            if key not in allowed:
                 self.complain((*path, key), "document.unknown_key", key=key, nearest=nearest(key, allowed) or "-")
 
     def need(self, data: dict[str, Any], key: str, path: Path) -> Any:
@@ -140,11 +139,14 @@ class Source:
         return None if text is None else self.attempt(path, lambda: compile_expression(text, names, want))
 
     def day(self, value: object, path: Path) -> str | None:
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return value.isoformat()
-        if value is not None:
+        """Read a date; as text, since that is what the YAML reader leaves it."""
+        if value is None:
+            return None
+        try:
+            return date.fromisoformat(str(value)).isoformat()
+        except ValueError:
             self.complain(path, "document.wrong_kind", key=str(path[-1]), expected="a date such as 2026-03-01")
-        return None
+            return None
 
     def templates(
         self, value: object, path: Path, words: Collection[str], steps: Collection[str] = ()
