@@ -91,7 +91,7 @@ class Document:
         """Return (line, column) of a node, or of its nearest parent that is there."""
         while path not in self._positions and path:
             path = path[:-1]
-        return self._positions.get(path, (0, 0))
+        return self._positions.get(path, (1, 1))
 
     def key_position(self, path: Path) -> tuple[int, int]:
         """Return (line, column) of the key that leads to a node; of the node itself where it is a list's item."""

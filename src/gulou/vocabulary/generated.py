@@ -165,7 +165,7 @@ CameraProperty = Literal[
     "pan",
     "tilt",
     "zoom",
-    "direction",
+    "azimuth",
     "streamURL",
     "purpose",
     "refRoad",
@@ -894,7 +894,7 @@ class Camera:
     pan: float | None = None  # deg
     tilt: float | None = None  # deg
     zoom: float | None = None  # 1
-    direction: float | None = None  # deg
+    azimuth: float | None = None  # deg
     streamURL: str | dict[str, str] | None = None
     purpose: str | dict[str, str] | None = None
     refRoad: str | list[str] | None = None
