@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from gulou.kernel.clock import from_rfc3339
+from gulou.access import Audit, DeviceCredentials, Principal
+from gulou.connectivity.bus import MemoryBus
+from gulou.connectivity.devices import DeviceRegistry
+from gulou.kernel.clock import SystemClock, from_rfc3339
+from gulou.records import Database
 from gulou.sensing.simulation import SimulationSettings, World, build_city
 from gulou.sensing.simulation.provision import device_records, entities, new_credentials, provision, read_credentials
 from gulou.vocabulary import Vocabulary
@@ -101,3 +105,18 @@ def test_provisioning_again_keeps_secrets_and_hides_them(city, tmp_path):
     assert made.credentials.stat().st_mode & 0o777 == 0o600
     assert sum(1 for _ in made.devices.open()) == 150
     assert json.loads(made.base_map.read_text())["type"] == "FeatureCollection"
+
+
+def test_the_registry_takes_every_device(city, tmp_path):
+    made = provision(city, tmp_path / "city")
+    database = Database.at(tmp_path / "records.db")
+    database.create_tables()
+    clock = SystemClock()
+    registry = DeviceRegistry(database, clock, MemoryBus(), Audit(database, clock), DeviceCredentials(database, clock))
+
+    report = registry.bulk(made.devices.read_bytes(), "ndjson", Principal.system("test"))
+    binding = registry.resolve("drain-1", "waterLevel")
+    database.close()
+
+    assert (report.created, report.failed) == (150, 0)
+    assert binding.entity_id == "urn:ngsi-ld:WaterLevelObserved:drain-1"

@@ -1,0 +1,187 @@
+"""Measures the closed loop: from a reading that crosses a limit to the command that its rule sends."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+import gulou
+from gulou.cli.bench.generator import Roster
+from gulou.cli.bench.model import LoopMedian, LoopPlan, LoopReport, Spread, StepOrder, StepResult
+from gulou.cli.bench.platform import BenchPlatform
+from gulou.kernel.errors import Fault
+
+_LOWEST_RATE_PER_S = 10.0
+_HIGHEST_RATE_PER_S = 2_000_000.0
+_NARROWINGS = 2
+_HEADROOM = 0.9
+_WARM_UP_S = 2.0
+_TRIES = 3
+
+Progress = Callable[[str], None]
+Step = Callable[[float, float], StepResult]
+"""Takes rate (1/s) and duration (s)."""
+
+
+class Generator:
+    """The load generator's process; a context manager."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+
+    def __enter__(self) -> Generator:
+        command = [sys.executable, "-m", "gulou.cli.bench.generator"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            self._ask(self._roster)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def step(self, order: StepOrder) -> StepResult:
+        """Load the platform for a while; raises Fault ``bench.generator_failed``."""
+        return msgspec.json.decode(self._ask(order), type=StepResult)
+
+    def _ask(self, line: object) -> bytes:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(line) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Fault("bench.generator_failed") from None
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise Fault("bench.generator_failed")
+        return answer
+
+
+def measure_loop(plan: LoopPlan, progress: Progress) -> LoopReport:
+    """Start a platform, load it, and report; takes one to three minutes."""
+    machine = describe_machine()
+    seen: list[StepResult] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="gulou-bench-") as folder,
+        BenchPlatform(plan, Path(folder) / "p") as target,
+    ):
+        progress("preparing devices and rules")
+        roster = target.prepare()
+        before = target.stored()
+        with Generator(roster) as generator:
+
+            def step(rate_per_s: float, seconds: float) -> StepResult:
+                result = generator.step(StepOrder(rate_per_s, seconds, plan.probes_per_s))
+                seen.append(result)
+                progress(_line(result, plan))
+                return result
+
+            step(min(100.0, plan.first_rate_per_s), _WARM_UP_S)
+            rate_per_s = plan.rate_per_s or _HEADROOM * search_rate(plan, step)
+            found = len(seen)
+            runs, sustained = measure_runs(plan, step, rate_per_s)
+        acked = sum(result.acked for result in seen)
+        lost = max(0, acked - (target.stored() - before)) + sum(run.unanswered for run in runs)
+    return LoopReport(
+        name="loop",
+        machine=machine,
+        settings=plan,
+        search=seen[1:found],
+        runs=runs,
+        sustained=sustained,
+        median=_median(runs, lost),
+    )
+
+
+def search_rate(plan: LoopPlan, step: Step) -> float:
+    """Find the highest rate that is sustained: double (or halve) until it turns, then narrow down.
+
+    Raises:
+        Fault: ``bench.not_sustained`` when not even the lowest rate is.
+    """
+    rate = plan.first_rate_per_s
+    good = bad = 0.0
+    while not (good and bad):
+        if step(rate, plan.step_s).is_sustained(plan.limit_ms):
+            good, rate = rate, rate * 2
+        else:
+            bad, rate = rate, rate / 2
+        if rate > _HIGHEST_RATE_PER_S:
+            return good
+        if rate < _LOWEST_RATE_PER_S:
+            raise Fault("bench.not_sustained", rate=_LOWEST_RATE_PER_S)
+    for _ in range(_NARROWINGS):
+        middle = (good + bad) / 2
+        if step(middle, plan.step_s).is_sustained(plan.limit_ms):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def measure_runs(plan: LoopPlan, step: Step, rate_per_s: float) -> tuple[list[StepResult], bool]:
+    """Measure at a rate; when it turns out too high for longer periods, again a fifth lower, a few times."""
+    runs: list[StepResult] = []
+    for attempt in range(_TRIES):
+        runs = [step(rate_per_s * 0.8**attempt, plan.run_s) for _ in range(plan.runs)]
+        if all(run.is_sustained(plan.limit_ms) for run in runs):
+            return runs, True
+        if plan.rate_per_s is not None:
+            break
+    return runs, False
+
+
+def describe_machine() -> dict[str, str | int | float]:
+    """Say on what it was measured, and what else ran."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model n")]
+        model = names[0] if names else model
+    return {
+        "processor": model,
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "gulou": gulou.__version__,
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _median(runs: list[StepResult], lost: int) -> LoopMedian:
+    return LoopMedian(
+        rate_per_s=statistics.median(run.rate_per_s for run in runs),
+        loop_ms=Spread.median_of([run.loop_ms for run in runs]),
+        ack_ms=Spread.median_of([run.ack_ms for run in runs]),
+        lost=lost,
+    )
+
+
+def _line(result: StepResult, plan: LoopPlan) -> str:
+    verdict = "sustained" if result.is_sustained(plan.limit_ms) else "not sustained"
+    return (
+        f"{result.asked_per_s:9,.0f}/s asked, {result.rate_per_s:9,.0f}/s acknowledged, "
+        f"loop p50 {result.loop_ms.p50} p99 {result.loop_ms.p99} ms, ack p99 {result.ack_ms.p99} ms, "
+        f"unanswered {result.unanswered}: {verdict}"
+    )

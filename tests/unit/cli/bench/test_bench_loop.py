@@ -1,0 +1,106 @@
+"""How the closed loop's benchmark searches, judges and sums up; without a platform."""
+
+import msgspec
+import pytest
+
+from gulou.cli.bench import LoopPlan
+from gulou.cli.bench.loop import describe_machine, measure_runs, search_rate
+from gulou.cli.bench.model import Spread, StepResult
+from gulou.kernel.errors import Fault
+
+QUICK = Spread(2.0, 9.0, 12.0)
+SLOW = Spread(900.0, 5_000.0, 6_000.0)
+
+
+def result(asked, sustained=True, **changes):
+    spread = QUICK if sustained else SLOW
+    made = StepResult(
+        asked_per_s=asked,
+        rate_per_s=asked,
+        sent=100,
+        acked=100,
+        waiting=0,
+        probes=10,
+        commands=10,
+        unanswered=0,
+        loop_ms=spread,
+        ack_ms=spread,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def machine(capacity):
+    asked = []
+
+    def step(rate_per_s, seconds):
+        asked.append((rate_per_s, seconds))
+        return result(rate_per_s, rate_per_s <= capacity)
+
+    return step, asked
+
+
+@pytest.mark.parametrize("capacity", [30, 130, 500, 777, 12_345, 900_000])
+def test_the_search_finds_the_capacity_from_below(capacity):
+    step, _ = machine(capacity)
+
+    found = search_rate(LoopPlan(), step)
+
+    assert 0.7 * capacity <= found <= capacity
+
+
+def test_the_search_gives_up_on_a_machine_that_sustains_nothing():
+    step, asked = machine(0)
+
+    with pytest.raises(Fault, match=r"bench\.not_sustained"):
+        search_rate(LoopPlan(), step)
+    assert len(asked) < 10
+
+
+def test_runs_go_lower_when_the_rate_does_not_hold_for_longer():
+    step, asked = machine(700)
+
+    runs, sustained = measure_runs(LoopPlan(runs=2, run_s=15), step, 1_000)
+
+    assert sustained
+    assert [run.asked_per_s for run in runs] == pytest.approx([640, 640])
+    assert {seconds for _, seconds in asked} == {15}
+
+
+def test_a_rate_that_was_asked_for_is_not_lowered():
+    step, asked = machine(700)
+
+    runs, sustained = measure_runs(LoopPlan(runs=2, rate_per_s=1_000), step, 1_000)
+
+    assert not sustained
+    assert len(runs) == len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rate_per_s": 950.0},
+        {"waiting": 501},
+        {"unanswered": 1},
+        {"loop_ms": SLOW},
+        {"ack_ms": SLOW},
+        {"loop_ms": Spread(None, None, None)},
+    ],
+)
+def test_what_does_not_keep_up_is_not_sustained(changes):
+    assert result(1_000.0).is_sustained(1_000)
+    assert not result(1_000.0, **changes).is_sustained(1_000)
+
+
+def test_percentiles_are_of_the_nearest_rank():
+    spread = Spread.of([float(n) for n in range(1_000, 0, -1)])
+
+    assert (spread.p50, spread.p99, spread.p999) == (501.0, 991.0, 1_000.0)
+    assert Spread.of([]) == Spread(None, None, None)
+    assert Spread.median_of([Spread(1, 2, 3), Spread(3, 4, None), Spread(2, 9, 5)]) == Spread(2, 4, 4)
+
+
+def test_the_machine_is_described():
+    found = describe_machine()
+
+    assert found["cores"] > 0
+    assert set(found) >= {"processor", "memory_gib", "system", "python", "gulou", "load_before"}
