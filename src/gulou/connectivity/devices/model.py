@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -55,3 +57,75 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     last_seen_at_us: int | None = None
     created_at_us: int = 0
     version: int = 1
+
+
+class DeviceQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which devices to list, and in which order.
+
+    Args:
+        text: part of the id, the name, or a bound entity's id; upper and lower case are alike.
+        online: True, False, or None for both; ``never`` for those that have not said a word.
+        departments: only these, and devices that belong to none; None: all.
+        sort: ``id``, ``name`` or ``last_seen``, with ``-`` before it for the other direction.
+        cursor: ``next`` of the page before.
+    """
+
+    text: str | None = None
+    kind: str | None = None
+    adapter: str | None = None
+    department: str | None = None
+    departments: frozenset[str] | None = None
+    gateway_id: str | None = None
+    enabled: bool | None = None
+    online: bool | None = None
+    never: bool = False
+    sort: str = "id"
+    limit: int = 50
+    cursor: str | None = None
+
+
+class DevicePage(msgspec.Struct, frozen=True):
+    """One page of devices; ``next`` is None on the last one."""
+
+    items: tuple[Device, ...]
+    total: int
+    next: str | None
+
+
+class KindCount(msgspec.Struct, frozen=True):
+    """How many devices of one kind are in which state."""
+
+    kind: str
+    total: int
+    online: int
+    offline: int
+    never: int
+
+
+class BulkLine(msgspec.Struct, frozen=True):
+    """What became of one line of a bulk file.
+
+    Args:
+        line: counted from 1, the heading of a CSV file included.
+        result: ``created``, ``updated``, ``unchanged`` or ``failed``.
+        code, params: why it failed.
+        secret: made up for a new device, if that was asked for; shown this once only.
+    """
+
+    line: int
+    device_id: str | None
+    result: str
+    code: str | None = None
+    params: dict[str, Any] = {}
+    secret: str | None = None
+
+
+class BulkReport(msgspec.Struct, frozen=True):
+    """What became of a bulk file. ``lines``: the failed ones and those with a secret, in order, at most 1,000 each."""
+
+    dry_run: bool
+    created: int
+    updated: int
+    unchanged: int
+    failed: int
+    lines: tuple[BulkLine, ...]

@@ -324,7 +324,10 @@ class Committer:
             self._queue.clear()
         if left:
             self.failure = "intake.failed"
-            self._refuse([waiting for waiting in left if not waiting.future.done()], Unavailable("intake.failed"))
+            self._refuse(
+                [waiting for waiting in left if not waiting.future.done()],
+                Unavailable("intake.failed", problem="defect"),
+            )
 
     def _refuse(self, items: list[Waiting], error: GulouError) -> None:
         self._committed([(None, waiting.weight(), waiting.ticket) for waiting in items])

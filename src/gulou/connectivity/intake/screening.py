@@ -173,7 +173,7 @@ def _check_id(entity_id: str) -> None:
         and " " not in entity_id
     )
     if not sound:
-        raise Invalid("id.malformed", value=_text(str(entity_id)))
+        raise Invalid("id.malformed", id=_text(str(entity_id)))
 
 
 def _unstorable(value: object) -> Value:

@@ -1,0 +1,63 @@
+"""From what somebody wants to the device as it will be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from msgspec import structs
+
+from gulou.connectivity.devices.bulk import FIELDS
+from gulou.connectivity.devices.index import DeviceIndex
+from gulou.connectivity.devices.model import Device
+from gulou.connectivity.devices.settings import DeviceSettings
+from gulou.connectivity.devices.validation import check_device
+from gulou.kernel.clock import Clock
+from gulou.kernel.errors import Conflict, Invalid
+
+
+class Editor:
+    """Checks new devices and changes against what is registered; changes nothing itself."""
+
+    def __init__(self, index: DeviceIndex, clock: Clock, settings: DeviceSettings) -> None:
+        self._index = index
+        self._clock = clock
+        self._settings = settings
+
+    def fresh(self, device: Device, planned: Collection[str] = ()) -> Device:
+        """Return a new device as it will be stored.
+
+        Args:
+            planned: ids of devices that are about to be stored with it.
+
+        Raises:
+            Conflict: ``device.exists``.
+            Invalid: ``device.too_many`` or what is wrong with it.
+        """
+        check_device(device)
+        if self._index.get(device.id) is not None:
+            raise Conflict("device.exists", device_id=device.id)
+        if len(self._index) + len(planned) >= self._settings.max_devices:
+            raise Invalid("device.too_many", limit=self._settings.max_devices)
+        self._check_gateway(device, planned)
+        return structs.replace(device, online=None, last_seen_at_us=None, created_at_us=self._clock.now_us(), version=1)
+
+    def changed(self, before: Device, changes: Mapping[str, Any], planned: Collection[str] = ()) -> Device:
+        """Return ``before`` with changes, its version as it was.
+
+        Raises:
+            Invalid: ``device.field_unknown`` or what is wrong with it.
+        """
+        for name in changes:
+            if name not in FIELDS or (name == "id" and changes[name] != before.id):
+                raise Invalid("device.field_unknown", device_id=before.id, field=name)
+        after: Device = structs.replace(before, **dict(changes))
+        check_device(after)
+        if after.gateway_id != before.gateway_id:
+            self._check_gateway(after, planned)
+        return after
+
+    def _check_gateway(self, device: Device, planned: Collection[str]) -> None:
+        gateway_id = device.gateway_id
+        if gateway_id is not None and self._index.get(gateway_id) is None and gateway_id not in planned:
+            raise Invalid("device.gateway_unknown", device_id=device.id, gateway_id=gateway_id)
