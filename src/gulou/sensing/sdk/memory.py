@@ -176,7 +176,7 @@ class MemoryProgram(msgspec.Struct, frozen=True):
     id: str
     actions: frozenset[str]
 
-    def may(self, action: str) -> bool:
+    def may(self, action: str, department: str | None = None, entity_type: str | None = None) -> bool:
         """See ``Program``."""
         return action in self.actions
 

@@ -44,7 +44,7 @@ class Program(Protocol):
     @property
     def id(self) -> str: ...
 
-    def may(self, action: str) -> bool:
+    def may(self, action: str, department: str | None = None, entity_type: str | None = None) -> bool:
         """Tell whether it is permitted."""
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gulou.kernel.errors import Invalid
 from gulou.sensing.sdk.mapping.expressions import Finder
-from gulou.sensing.sdk.mapping.numbers import number_reader
+from gulou.sensing.sdk.mapping.numbers import Unreadable, number_reader
 
 _ToWgs84 = Callable[[float, float], tuple[float, float]]
 
@@ -17,7 +16,7 @@ def location_reader(
 ) -> Callable[[Mapping[str, Any]], dict[str, Any] | None]:
     """Make a function from a record to a GeoJSON point; None when the record has no coordinates.
 
-    The function raises Invalid ``reading.not_a_number`` or ``reading.out_of_range``.
+    The function raises Invalid ``reading.not_a_number`` or ``reading.not_a_geometry``.
     """
     number = number_reader()
     to_wgs84 = _conversion(datum)
@@ -28,7 +27,7 @@ def location_reader(
             return None
         lon, lat = (float(number(value)) for value in raw)
         if not (-180 <= lon <= 180 and -90 <= lat <= 90):
-            raise Invalid("reading.out_of_range", property="location", value=f"{lon}, {lat}", minimum=-180, maximum=180)
+            raise Unreadable("reading.not_a_geometry", value=f"{lon}, {lat}")
         if to_wgs84 is not None:
             lon, lat = to_wgs84(lon, lat)
         return {"type": "Point", "coordinates": [lon, lat]}
@@ -39,7 +38,6 @@ def location_reader(
 def _conversion(datum: str) -> _ToWgs84 | None:
     if datum == "wgs84":
         return None
-    from gulou.kernel import datum as datums
+    from gulou.kernel.datum import bd09_to_gcj02, gcj02_to_wgs84
 
-    known: dict[str, _ToWgs84] = {"gcj02": datums.gcj02_to_wgs84, "bd09": datums.bd09_to_wgs84}
-    return known[datum]
+    return gcj02_to_wgs84 if datum == "gcj02" else lambda lon, lat: gcj02_to_wgs84(*bd09_to_gcj02(lon, lat))

@@ -9,6 +9,12 @@ from collections.abc import Callable
 from gulou.kernel.errors import Invalid
 
 Number = int | float
+
+
+class Unreadable(Invalid):
+    """A cell that cannot be read; who reads the record adds entity type and property to the parameters."""
+
+
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[,.' ][0-9]{3})+(?:[.,][0-9]*)?")
@@ -25,12 +31,12 @@ def number_reader(thousands: str | None = None, decimal: str = ".") -> Callable[
     def read(value: object) -> Number:
         if type(value) is float:
             if not math.isfinite(value):
-                raise Invalid("reading.not_a_number", value=str(value))
+                raise Unreadable("reading.not_a_number", value=str(value))
             return value
         if type(value) is int:
             return value
         if not isinstance(value, str) or len(value) > _LONGEST:
-            raise Invalid("reading.not_a_number", value=str(value)[:_LONGEST])
+            raise Unreadable("reading.not_a_number", value=str(value)[:_LONGEST])
         return read_text(value.strip(" \t"))
 
     def read_text(text: str) -> Number:
@@ -46,8 +52,8 @@ def number_reader(thousands: str | None = None, decimal: str = ".") -> Callable[
             if math.isfinite(number):
                 return number
         elif _GROUPED.fullmatch(text) or (thousands and thousands in text):
-            raise Invalid("reading.thousands_separator", value=text)
-        raise Invalid("reading.not_a_number", value=text)
+            raise Unreadable("reading.thousands_separator", value=text)
+        raise Unreadable("reading.not_a_number", value=text)
 
     return read
 

@@ -13,7 +13,7 @@ from gulou.kernel.documents import nearest
 from gulou.kernel.errors import Invalid
 from gulou.sensing.sdk.mapping.document import MappingDocument, ValueOptions, ValuePart, WidePart
 from gulou.sensing.sdk.mapping.expressions import Finder, find_column, find_path
-from gulou.sensing.sdk.mapping.numbers import number_reader
+from gulou.sensing.sdk.mapping.numbers import Unreadable, number_reader
 from gulou.sensing.sdk.mapping.templates import Template
 from gulou.sensing.sdk.mapping.times import text_to_us
 
@@ -82,7 +82,7 @@ class CellReader:
         if self._translate is not None:
             key = str(value).strip()
             if key not in self._translate:
-                raise Invalid("reading.not_in_list", value=key[:64], allowed=", ".join(self._translate)[:200])
+                raise Unreadable("reading.not_in_list", value=key[:64], allowed=", ".join(self._translate)[:200])
             return self._translate[key]
         read = self._read(value)
         if self._scale is not None and isinstance(read, int | float):
@@ -114,7 +114,7 @@ class UnitReader:
         if self._table is None:
             return unit
         if unit not in self._table:
-            raise Invalid("reading.unit_unknown", unit=unit[:64], expected=", ".join(self._table)[:200])
+            raise Unreadable("reading.unit_unknown", unit=unit[:64], expected=", ".join(self._table)[:200])
         return self._table[unit]
 
 
@@ -139,7 +139,7 @@ class PropertyReader:
         name = self._template.fill(record)
         if self._rename is None or name not in self._rename:
             near = nearest(name, self._rename or ()) or ", ".join(self._rename or ())[:200]
-            raise Invalid("reading.property_unknown", property=name[:64], nearest=near)
+            raise Unreadable("reading.property_unknown", property=name[:64], nearest=near)
         return self._rename[name]
 
 
@@ -169,7 +169,7 @@ def _computed(terms: tuple[str | float, str, str | float], cells: CellReader) ->
         try:
             return apply(*numbers)
         except (ZeroDivisionError, OverflowError):
-            raise Invalid("reading.not_a_number", value=f"{numbers[0]} {sign} {numbers[1]}") from None
+            raise Unreadable("reading.not_a_number", value=f"{numbers[0]} {sign} {numbers[1]}") from None
 
     return find
 
@@ -206,10 +206,10 @@ def _number_or_none(text: str) -> float | None:
 
 def _read_text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Invalid("reading.not_a_text", value=str(value)[:64], limit=_LONGEST_TEXT)
+        raise Unreadable("reading.not_a_text", value=str(value)[:64], limit=_LONGEST_TEXT)
     text = str(value).strip()
     if len(text) > _LONGEST_TEXT:
-        raise Invalid("reading.too_large", limit=_LONGEST_TEXT)
+        raise Unreadable("reading.too_large", limit=_LONGEST_TEXT)
     return text
 
 
@@ -218,5 +218,5 @@ def _read_bool(value: object) -> bool:
         return value
     key = str(value).strip().lower()
     if key not in _TRUTH:
-        raise Invalid("reading.not_a_truth_value", value=key[:64])
+        raise Unreadable("reading.not_a_truth_value", value=key[:64])
     return _TRUTH[key]
