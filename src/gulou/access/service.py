@@ -73,9 +73,9 @@ class AccessService:
         if principal.session_id is not None:
             self.sessions.close(principal.session_id)
 
-    def authenticate_session(self, token: str) -> Principal:
-        """Return who is signed in by a session's token; raises Denied."""
-        return self.sessions.authenticate(token)
+    def authenticate_session(self, token: str, *, touch: bool = True) -> Principal:
+        """Return who is signed in by a session's token; raises Denied. See ``Sessions.authenticate``."""
+        return self.sessions.authenticate(token, touch=touch)
 
     def authenticate_token(self, secret: str) -> Principal:
         """Return the program that a token belongs to; raises Denied."""

@@ -53,8 +53,11 @@ class Sessions:
             connection.execute(update(accounts).where(accounts.c.id == account_id).values(last_sign_in_at_us=now_us))
         return token
 
-    def authenticate(self, token: str) -> Principal:
+    def authenticate(self, token: str, *, touch: bool = True) -> Principal:
         """Return who is signed in by a session's token.
+
+        Args:
+            touch: counts as a sign of life; False where a page that lies open asks by itself.
 
         Raises:
             Denied: ``access.unauthenticated`` or ``access.session_expired``.
@@ -68,7 +71,7 @@ class Sessions:
             raise Denied("access.unauthenticated")
         if now_us >= row.expires_at_us or now_us - row.seen_at_us >= self._settings.session_idle_s * SECOND_US:
             raise Denied("access.session_expired")
-        if now_us - row.seen_at_us >= _TOUCH_US:
+        if touch and now_us - row.seen_at_us >= _TOUCH_US:
             with self._database.transaction() as connection:
                 connection.execute(update(sessions).where(sessions.c.id == row.session_id).values(seen_at_us=now_us))
         return Principal(

@@ -46,7 +46,7 @@ def needs(action: str) -> Any:
 
 
 def language_of(request: Request) -> str:
-    """Choose the language of texts: the user's own, else the first of ``Accept-Language`` that there is, else English."""
+    """Choose the language of texts: the user's own, else the best of ``Accept-Language``, else English."""
     principal = request.scope.get("gulou.principal")
     own = principal.language if isinstance(principal, Principal) else None
     return own or preferred_language(request.headers.get("accept-language", ""))

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from gulou import __version__
 from gulou.api.routes import api_routes
-from gulou.api.schemas.live import live_schemas
+from gulou.api.schemas.live import extra_schemas
 from gulou.api.schemas.shape import Problem
 
 _DESCRIPTION = (
@@ -24,7 +24,7 @@ def operation_id(route: APIRoute) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def bare_application() -> FastAPI:
+def bare_application(lifespan: Any = None) -> FastAPI:
     """Make the application with its routes and nothing behind them."""
     application = FastAPI(
         title="Gulou",
@@ -35,6 +35,7 @@ def bare_application() -> FastAPI:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        lifespan=lifespan,
         responses={"default": {"model": Problem, "description": "A problem document"}},
     )
     application.include_router(api_routes())
@@ -44,7 +45,7 @@ def bare_application() -> FastAPI:
 def openapi_document(application: FastAPI | None = None) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document, with the ways to authenticate."""
     document = (application or bare_application()).openapi()
-    document["components"]["schemas"].update(live_schemas())
+    document["components"]["schemas"].update(extra_schemas())
     document["components"]["securitySchemes"] = {
         "session": {"type": "apiKey", "in": "cookie", "name": "gulou_session"},
         "token": {"type": "http", "scheme": "bearer"},

@@ -16,7 +16,7 @@ def test_the_first_admin_is_made_once(access):
 
 def test_names_are_told_apart_whatever_their_case_and_width(access, root):
     access.create_user(root, "Wang", GOOD)
-    with pytest.raises(Conflict, match="access.name_taken"):
+    with pytest.raises(Conflict, match=r"access\.name_taken"):
         access.create_user(root, "ｗＡＮＧ", GOOD)
     assert access.accounts.find_by_name(" wang ").name == "Wang"
 
@@ -37,18 +37,18 @@ def test_weak_passwords_are_refused(access, root, password, code):
 
 @pytest.mark.parametrize("name", ["", "   ", "a\nb", "x" * 201])
 def test_odd_names_are_refused(access, root, name):
-    with pytest.raises(Invalid, match="access.name_malformed"):
+    with pytest.raises(Invalid, match=r"access\.name_malformed"):
         access.create_user(root, name, GOOD)
 
 
 def test_unknown_roles_are_refused_and_nothing_is_created(access, root):
-    with pytest.raises(Invalid, match="access.role_unknown"):
+    with pytest.raises(Invalid, match=r"access\.role_unknown"):
         access.create_user(root, "Wang", GOOD, roles=["emperor"])
     assert access.accounts.list().total == 0
 
 
 def test_only_who_may_manages_accounts(access):
-    with pytest.raises(Denied, match="access.denied"):
+    with pytest.raises(Denied, match=r"access\.denied"):
         access.create_user(Principal(kind="user", id="u", name="U"), "Wang", GOOD)
 
 
@@ -60,7 +60,7 @@ def test_the_last_admin_can_not_be_removed(access, root):
         lambda: access.set_roles(root, admin.id, ["viewer"]),
         lambda: access.accounts.delete(root, admin.id),
     ):
-        with pytest.raises(Conflict, match="access.last_admin"):
+        with pytest.raises(Conflict, match=r"access\.last_admin"):
             attempt()
     assert access.accounts.get(admin.id) == admin
 
@@ -69,7 +69,7 @@ def test_a_second_change_of_the_same_version_is_a_conflict(access, root):
     access.ensure_first_admin()
     user, _ = access.create_user(root, "Wang", GOOD)
     access.accounts.update(root, user.id, {"department": "water"}, version=1)
-    with pytest.raises(Conflict, match="access.user_changed"):
+    with pytest.raises(Conflict, match=r"access\.user_changed"):
         access.accounts.update(root, user.id, {"department": "traffic"}, version=1)
     assert access.accounts.get(user.id).department == "water"
 
@@ -105,7 +105,7 @@ def test_a_changed_password_ends_the_other_sessions_only(access, root):
 def test_a_password_is_not_changed_with_a_wrong_old_one(access, root):
     access.create_user(root, "Wang", GOOD)
     _, principal = access.sign_in("wang", GOOD, "b")
-    with pytest.raises(Denied, match="access.bad_password"):
+    with pytest.raises(Denied, match=r"access\.bad_password"):
         access.change_password(principal, "wrong", "another good one")
     access.sign_in("wang", GOOD, "b")
 
@@ -118,7 +118,7 @@ def test_a_reset_password_must_be_changed(access, root):
 
 
 def test_an_unknown_account_is_named(access):
-    with pytest.raises(NotFound, match="access.user_unknown"):
+    with pytest.raises(NotFound, match=r"access\.user_unknown"):
         access.accounts.get("user-none")
 
 

@@ -79,5 +79,5 @@ def test_long_details_are_replaced_by_their_size(audit, root):
 
 
 def test_a_bad_cursor_is_refused(audit):
-    with pytest.raises(Invalid, match="request.bad_cursor"):
+    with pytest.raises(Invalid, match=r"request\.bad_cursor"):
         audit.list(cursor="-1")

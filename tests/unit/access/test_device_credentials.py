@@ -50,7 +50,7 @@ def test_guessing_is_slowed_but_who_is_known_goes_on(credentials, clock):
 def test_secrets_of_many_are_set_at_once_or_not_at_all(credentials):
     issued = credentials.issue_many(f"meter-{number}" for number in range(1200))
     assert all(credentials.verify(device_id, issued[device_id]) for device_id in list(issued)[::100])
-    with pytest.raises(Invalid, match="access.secret_short"):
+    with pytest.raises(Invalid, match=r"access\.secret_short"):
         credentials.set_many({"meter-1": "long enough here", "meter-2": "short"})
     assert credentials.verify("meter-1", issued["meter-1"])
 

@@ -56,7 +56,7 @@ def test_require_names_what_is_missing():
 
 
 def test_an_unknown_action_is_refused_at_once():
-    with pytest.raises(Invalid, match="access.action_unknown"):
+    with pytest.raises(Invalid, match=r"access\.action_unknown"):
         Permission("device.explode")
 
 

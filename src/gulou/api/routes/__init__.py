@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from gulou.api.addresses import API_PREFIX
 from gulou.api.routes import (
     accounting,
     commands,
@@ -12,6 +13,7 @@ from gulou.api.routes import (
     history,
     incidents,
     packs,
+    rules,
     session,
     system,
     users,
@@ -19,12 +21,11 @@ from gulou.api.routes import (
     warnings,
 )
 
-__all__ = ["API_PREFIX", "api_routes"]
-
-API_PREFIX = "/api/v1"
+__all__ = ["api_routes"]
 
 _AREAS = (
-    session, users, vocabulary, entities, history, devices, commands, warnings, incidents, packs, accounting, system,
+    session, users, vocabulary, entities, history, devices, commands, warnings, incidents, rules, packs, accounting,
+    system,
 )  # fmt: skip
 
 

@@ -1,62 +1,72 @@
-"""Rules and packs."""
+"""Packs: domains as folders."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from gulou.api.asking import Asker
-from gulou.api.paging import Spans
-from gulou.api.schemas.hub import RuleFirings, RulePage, RuleTry, RuleView
-from gulou.api.schemas.packs import PackCheck, PackFiles, PackPage, PackView
+from gulou.access import Principal
+from gulou.api.asking import At, Language, needs
+from gulou.api.schemas.packs import PackCheck, PackFiles, PackPage, PackProblem, PackView
+from gulou.api.shaping import to_view
+from gulou.kernel import render
+from gulou.kernel.documents import Problem
+
+if TYPE_CHECKING:
+    from gulou.packs import PackStatus
 
 router = APIRouter(tags=["packs"])
 
-
-@router.get("/rules")
-def list_rules(asker: Asker, spans: Spans, pack: Annotated[str | None, Query(max_length=128)] = None) -> RulePage:
-    """List the rules that run."""
-    raise NotImplementedError
-
-
-@router.post("/rules/try")
-def try_rule(asker: Asker, entry: RuleTry) -> RuleFirings:
-    """Run a rule over history and say what it would have found; nothing is raised in earnest."""
-    raise NotImplementedError
-
-
-@router.get("/rules/{pack}/{rule}")
-def get_rule(asker: Asker, pack: str, rule: str) -> RuleView:
-    """Get one rule with its source."""
-    raise NotImplementedError
+Reader = Annotated[Principal, needs("rule.read")]
+PackManager = Annotated[Principal, needs("pack.manage")]
 
 
 @router.get("/packs")
-def list_packs(asker: Asker) -> PackPage:
-    """List packs."""
-    raise NotImplementedError
+def list_packs(at: At, asker: Reader, language: Language) -> PackPage:
+    """List packs, by name."""
+    packs = at.packs.all()
+    return PackPage(items=[_pack_view(pack, language) for pack in packs], total=len(packs))
 
 
 @router.post("/packs/check")
-def check_pack(asker: Asker, entry: PackFiles) -> PackCheck:
+def check_pack(at: At, asker: PackManager, language: Language, entry: PackFiles) -> PackCheck:
     """Check a pack without installing it."""
-    raise NotImplementedError
+    problems = at.packs.check_files(entry.name, entry.files)
+    return PackCheck(ok=not problems, name=entry.name, problems=_problem_views(problems, language))
 
 
 @router.get("/packs/{name}")
-def get_pack(asker: Asker, name: str) -> PackView:
+def get_pack(at: At, asker: Reader, language: Language, name: str) -> PackView:
     """Get one pack."""
-    raise NotImplementedError
+    return _pack_view(at.packs.get(name), language)
 
 
 @router.post("/packs/{name}/enable")
-def enable_pack(asker: Asker, name: str) -> PackView:
+def enable_pack(at: At, asker: PackManager, language: Language, name: str) -> PackView:
     """Load a pack; a broken one is refused whole and the running version stays."""
-    raise NotImplementedError
+    return _pack_view(at.packs.enable(name, asker), language)
 
 
 @router.post("/packs/{name}/disable")
-def disable_pack(asker: Asker, name: str) -> PackView:
+def disable_pack(at: At, asker: PackManager, language: Language, name: str) -> PackView:
     """Take a pack out of service."""
-    raise NotImplementedError
+    return _pack_view(at.packs.disable(name, asker), language)
+
+
+def _pack_view(pack: PackStatus, language: str) -> PackView:
+    return to_view(PackView, pack, problems=_problem_views(pack.problems, language))
+
+
+def _problem_views(problems: Iterable[Problem], language: str) -> list[PackProblem]:
+    return [
+        PackProblem(
+            file=problem.file,
+            line=problem.line or None,
+            column=problem.column or None,
+            code=problem.code,
+            message=render(problem.code, problem.params, language),
+        )
+        for problem in problems
+    ]

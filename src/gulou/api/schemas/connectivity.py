@@ -136,6 +136,7 @@ class BulkResult(View):
     total: int
     created: int
     updated: int
+    unchanged: int
     failed: int
     lines: list[BulkLine] = Field(description="failed lines first, at most 1000")
 
@@ -251,7 +252,7 @@ class RejectedView(View):
     params: dict[str, Any]
     message: str = Field(description="the reason as a sentence in the caller's language")
     where: str = ""
-    replayed_at: Instant | None = None
+    replayed: bool = Field(default=False, description="it was read again since; the new outcome is an entry of its own")
     preview: str = Field(default="", description="the first 200 characters of the raw bytes, as text")
 
 

@@ -18,12 +18,14 @@ class PropertyView(View):
     name: str
     label: Texts
     kind: str = Field(description="measured, state, relation, geo, text or enum")
+    data_type: str = Field(default="number", description="number, boolean, text, …")
     unit: str | None = Field(default=None, description="UCUM code")
     minimum: float | None = None
     maximum: float | None = None
     decimals: int | None = None
-    values: list[str] | None = None
-    description: Texts | None = None
+    values: dict[str, Texts] = Field(default_factory=dict, description="the allowed values and their names")
+    targets: list[str] = Field(default_factory=list, description="types that a relation points to")
+    description: Texts = Field(default_factory=dict)
 
 
 class EntityTypeView(View):
@@ -31,7 +33,9 @@ class EntityTypeView(View):
 
     name: str
     label: Texts
-    description: Texts | None = None
+    description: Texts = Field(default_factory=dict)
+    icon: str | None = None
+    main: str | None = Field(default=None, description="the property that tells most, for maps and lists")
     properties: list[PropertyView]
 
 
@@ -40,6 +44,7 @@ class CodeView(View):
 
     code: str
     label: Texts
+    properties: dict[str, Any] = Field(default_factory=dict, description="what the list adds: colour, CAP value, …")
 
 
 class VocabularyView(View):
@@ -47,7 +52,9 @@ class VocabularyView(View):
 
     types: list[EntityTypeView]
     severities: list[CodeView] = Field(description="from the mildest to the gravest")
-    categories: list[CodeView]
+    categories: list[CodeView] = Field(description="of emergencies, after the law")
+    cap_categories: list[CodeView]
+    incident_kinds: list[CodeView]
 
 
 class EntityPage(Page[NormalizedEntity]):
@@ -140,10 +147,14 @@ class RuleView(View):
     entity_type: str
     label: Texts | None = None
     description: Texts | None = None
-    state: str = Field(default="active", description="active or quarantined")
+    category: str = ""
+    department: str | None = None
+    state: str = Field(default="active", description="active, disabled or quarantined")
     reason: str | None = Field(default=None, description="why it is quarantined")
     file: str | None = None
     source: str | None = Field(default=None, description="its YAML")
+    active: int = Field(default=0, description="detections that are raised now")
+    watched: int = Field(default=0, description="entities (or groups) that it keeps a state of")
     counters: dict[str, float] = Field(default_factory=dict)
 
 
@@ -170,6 +181,13 @@ class RuleFiring(View):
     severity: str
     headline: Texts
     values: dict[str, Any] = Field(default_factory=dict)
+
+
+class RuleExplanation(View):
+    """What each state of a detection rests on, oldest first."""
+
+    id: str
+    states: list[dict[str, Any]]
 
 
 class RuleFirings(View):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from gulou.api.schemas.connectivity import Accounting, CommandView
+from gulou.api.schemas.hub import HistoryBucket, HistoryRow
 from gulou.api.schemas.operations import IncidentView, WarningView
 from gulou.api.schemas.shape import Entry, Geometry, Instant, View
 
@@ -131,11 +132,13 @@ _FRAMES: tuple[type[BaseModel], ...] = (
 )
 
 
-def live_schemas() -> dict[str, Any]:
-    """Return the schemas of the live stream by name, with ``LiveFrame`` as the union of what the server sends."""
+def extra_schemas() -> dict[str, Any]:
+    """Return by name the schemas that no route shows: of the live stream, with ``LiveFrame`` as the union of what the
+    server sends, and of the history's lines."""
     wanted: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         (frame, "serialization") for frame in _FRAMES
     ]
+    wanted += [(HistoryRow, "serialization"), (HistoryBucket, "serialization")]
     wanted.append((LiveSubscription, "validation"))
     _map, document = models_json_schema(wanted, ref_template="#/components/schemas/{model}")
     schemas: dict[str, Any] = document["$defs"]

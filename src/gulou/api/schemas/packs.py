@@ -27,6 +27,7 @@ class PackView(View):
     title: Texts
     description: Texts | None = None
     state: str = Field(description="enabled, disabled or broken")
+    running: str | None = Field(default=None, description="the version that serves now")
     contents: dict[str, int] = Field(default_factory=dict, description="how many rules, sources, types, …")
     problems: list[PackProblem] = Field(default_factory=list)
 
@@ -67,6 +68,7 @@ class SystemView(View):
     disk: DiskView
     disk_full: bool = Field(description="ingest answers `unavailable` until there is room")
     intake: dict[str, Any]
+    history: dict[str, Any]
     bus: list[dict[str, Any]] = Field(description="subscribers with their counters")
     consumers: list[dict[str, Any]] = Field(description="what applies the log, and how far it is")
     adapters: list[dict[str, Any]]

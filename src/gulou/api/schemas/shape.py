@@ -58,10 +58,10 @@ class Problem(View):
     """An error, after RFC 9457 (`application/problem+json`)."""
 
     type: str = Field(description="`urn:gulou:problem:<code>`")
-    title: str = Field(description="one sentence: what, where, and what to do; in the caller's language")
+    title: str = Field(description="the class of the error, in the caller's language")
     status: int
     code: str = Field(description="stable name of the case: `device.unknown`")
-    detail: str | None = None
+    detail: str = Field(description="one sentence: what, where, and what to do; in the caller's language")
     instance: str | None = Field(default=None, description="path of the request")
     retry: str = Field(default="never", description="`never` or `later`")
     params: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,290 @@
+"""The live stream: what changes in the city, pushed to pages over WebSocket.
+
+Handlers of the bus put changes into each client's mailbox, on the bus's threads; the client's own task takes them out,
+on the event loop. Entities and devices are coalesced, the newest value wins; everything else is queued in order. A
+client whose queue is full is dropped with close code 1013: it reconnects and asks anew, which is cheaper than lagging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gulou.access import Principal
+from gulou.api.live_sources import LiveSources
+from gulou.api.schemas.live import LiveEntitiesWanted, LiveSubscription, LiveWanted
+from gulou.kernel import Denied, render, to_rfc3339
+
+if TYPE_CHECKING:
+    from gulou.api.services import Services
+
+logger = logging.getLogger(__name__)
+
+UNAUTHENTICATED, TOO_SLOW, TOO_MANY, TOO_LARGE = 4401, 1013, 1013, 1009
+_MESSAGE_MAX = 65_536
+_SEND_WITHIN_S = 20.0
+_ACCOUNTING_S = 2.0
+_AUTHENTICATE_S = 30.0
+
+
+class Mailbox:
+    """What waits for one client; filled from any thread, emptied by the client's task.
+
+    Args:
+        wake: tells the client's task that there is something; callable from any thread.
+        bound: messages that may wait in the queue; one more marks the client as too slow.
+        entities_bound: entities that may wait for the next frame; beyond it the longest waiting is forgotten, and the
+            next reading of it comes again.
+    """
+
+    def __init__(self, principal: Principal, wake: Callable[[], None], bound: int, entities_bound: int) -> None:
+        self.principal = principal
+        self.wanted = LiveWanted()
+        self.overflowed = False
+        self._wake = wake
+        self._bound = bound
+        self._entities_bound = entities_bound
+        self._guard = threading.Lock()
+        self._queue: deque[dict[str, Any]] = deque()
+        self._entities: dict[str, dict[str, Any]] = {}
+        self._devices: dict[str, dict[str, Any]] = {}
+
+    def put(self, frame: dict[str, Any]) -> None:
+        """Queue one frame that must not be lost."""
+        with self._guard:
+            if len(self._queue) >= self._bound:
+                self.overflowed = True
+            else:
+                self._queue.append(frame)
+        self._wake()
+
+    def put_entity(self, item: dict[str, Any]) -> None:
+        """Note a changed entity; its values join those that wait already."""
+        with self._guard:
+            is_first = not self._entities
+            waiting = self._entities.pop(item["id"], None)
+            if waiting is not None:
+                item = {**waiting, **item, "values": {**waiting["values"], **item["values"]}}
+            elif len(self._entities) >= self._entities_bound:
+                self._entities.pop(next(iter(self._entities)))
+            self._entities[item["id"]] = item
+        if is_first:  # the frame's time comes by itself once the client's task knows that there will be one
+            self._wake()
+
+    def put_device(self, item: dict[str, Any]) -> None:
+        """Note what happened to a device; the newest only."""
+        with self._guard:
+            self._devices[item["id"]] = item
+            if len(self._devices) > self._entities_bound:
+                self._devices.pop(next(iter(self._devices)))
+        self._wake()
+
+    def take_queue(self) -> list[dict[str, Any]]:
+        """Empty the queue."""
+        with self._guard:
+            taken = list(self._queue)
+            self._queue.clear()
+        return taken
+
+    def take_coalesced(self) -> dict[str, list[dict[str, Any]]]:
+        """Empty what is coalesced: frame kind → items, kinds without items left out."""
+        with self._guard:
+            taken = {"entities": list(self._entities.values()), "device": list(self._devices.values())}
+            self._entities, self._devices = {}, {}
+        return {kind: items for kind, items in taken.items() if items}
+
+    @property
+    def has_coalesced(self) -> bool:
+        return bool(self._entities or self._devices)
+
+    def wants_entity(self, entity_id: str, entity_type: str, point: tuple[float, float] | None) -> bool:
+        """Say whether this client asked for an entity and may see it; ``point`` is (lon, lat)."""
+        wanted = self.wanted.entities
+        if wanted is False or not self.principal.may("entity.read", entity_type=entity_type):
+            return False
+        return wanted is True or _fits(wanted, entity_id, entity_type, point)
+
+
+class LiveHub:
+    """All live clients of one application."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._settings = services.settings
+        self._sources = LiveSources(services, self._mailboxes)
+        self._clients: dict[int, Mailbox] = {}
+        self._guard = threading.Lock()
+
+    def open(self) -> None:
+        """Begin to listen on the bus."""
+        self._sources.open()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._sources.close()
+
+    def count(self) -> int:
+        """Return how many clients are connected."""
+        return len(self._clients)
+
+    async def serve(self, socket: WebSocket, principal: Principal) -> None:
+        """Serve one client until it leaves, is too slow, or may no longer be here."""
+        await socket.accept()
+        if self.count() >= self._settings.live_clients:
+            await socket.close(TOO_MANY, "request.busy")
+            return
+        loop, awake = asyncio.get_running_loop(), asyncio.Event()
+        mailbox = Mailbox(
+            principal,
+            lambda: _wake(loop, awake),
+            self._settings.live_queue,
+            self._settings.live_entities,
+        )
+        with self._guard:
+            self._clients[id(mailbox)] = mailbox
+        writer = asyncio.create_task(self._write(socket, mailbox, awake))
+        reader = asyncio.create_task(self._read(socket, mailbox, awake))
+        try:
+            done, _ = await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
+            code, reason = next((task.result() for task in done if not task.exception()), (1011, "fault.internal"))
+            for task in done:
+                _log_failure(task)
+        finally:
+            with self._guard:
+                del self._clients[id(mailbox)]
+            for task in (writer, reader):
+                task.cancel()
+            await asyncio.gather(writer, reader, return_exceptions=True)
+        await _close(socket, code, reason)
+
+    async def _read(self, socket: WebSocket, mailbox: Mailbox, awake: asyncio.Event) -> tuple[int, str]:
+        while True:
+            try:
+                text = await socket.receive_text()
+            except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which nobody here sends
+                return 1000, ""
+            if len(text) > _MESSAGE_MAX:
+                return TOO_LARGE, "request.too_large"
+            mailbox.put(self._subscribed(mailbox, text))
+            awake.set()
+
+    def _subscribed(self, mailbox: Mailbox, text: str) -> dict[str, Any]:
+        """Put a client's message into force and return the answer to it."""
+        try:
+            mailbox.wanted = LiveSubscription.model_validate_json(text).subscribe
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            params = {"problem": first["msg"], "where": ".".join(str(part) for part in first["loc"])}
+            message = render("request.malformed", params, mailbox.principal.language or "en")
+            return {"kind": "error", "code": "request.malformed", "message": message} | self._stamp()
+        return {"kind": "heartbeat"} | self._stamp()
+
+    async def _write(self, socket: WebSocket, mailbox: Mailbox, awake: asyncio.Event) -> tuple[int, str]:
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        frame_due = 0.0
+        beat_due = loop.time() + settings.live_heartbeat_s
+        account_due = loop.time()
+        authenticate_due = loop.time() + _AUTHENTICATE_S
+        accounted: object = None
+        while True:
+            due = min(beat_due, account_due if mailbox.wanted.accounting else beat_due)
+            await _sleep_until(awake, min(due, frame_due) if mailbox.has_coalesced else due, loop)
+            if mailbox.overflowed:
+                return TOO_SLOW, "request.busy"
+            for frame in mailbox.take_queue():
+                await self._send(socket, frame)
+            now = loop.time()
+            if now >= frame_due and mailbox.has_coalesced:
+                frame_due = now + settings.live_frame_s
+                for kind, items in mailbox.take_coalesced().items():
+                    await self._send(socket, {"kind": kind, "items": items} | self._stamp())
+            if now >= authenticate_due:
+                authenticate_due = now + _AUTHENTICATE_S
+                renewed = await run_in_threadpool(self._renewed, socket)
+                if renewed is None:
+                    return UNAUTHENTICATED, "access.unauthenticated"
+                mailbox.principal = renewed
+            if now >= account_due and mailbox.wanted.accounting and mailbox.principal.may("intake.read"):
+                account_due = now + _ACCOUNTING_S
+                accounting = await run_in_threadpool(self._sources.accounting)
+                if accounting["accounts"] != accounted:
+                    accounted = accounting["accounts"]
+                    await self._send(socket, {"kind": "accounting", "item": accounting} | self._stamp())
+            if now >= beat_due:
+                beat_due = now + settings.live_heartbeat_s
+                await self._send(socket, {"kind": "heartbeat"} | self._stamp())
+
+    def _renewed(self, socket: WebSocket) -> Principal | None:
+        """Ask again who this is: the session may have ended, the roles may have changed."""
+        token = socket.scope.get("gulou.session_token")
+        bearer = socket.headers.get("authorization", "").partition(" ")[2].strip()
+        try:
+            if token is not None:
+                return self._services.access.authenticate_session(token, touch=False)
+            return self._services.access.authenticate_token(bearer)
+        except Denied:
+            return None
+
+    async def _send(self, socket: WebSocket, frame: dict[str, Any]) -> None:
+        text = msgspec.json.encode(frame, enc_hook=str).decode()
+        await asyncio.wait_for(socket.send_text(text), _SEND_WITHIN_S)
+
+    def _mailboxes(self) -> list[Mailbox]:
+        with self._guard:
+            return list(self._clients.values())
+
+    def _stamp(self) -> dict[str, str]:
+        return {"at": to_rfc3339(self._services.clock.now_us())}
+
+
+def _fits(wanted: LiveEntitiesWanted, entity_id: str, entity_type: str, point: tuple[float, float] | None) -> bool:
+    if wanted.types is not None and entity_type not in wanted.types:
+        return False
+    if wanted.ids is not None and entity_id not in wanted.ids:
+        return False
+    if wanted.bbox is None:
+        return True
+    if point is None:
+        return False
+    west, south, east, north = wanted.bbox
+    return west <= point[0] <= east and south <= point[1] <= north
+
+
+def _wake(loop: asyncio.AbstractEventLoop, awake: asyncio.Event) -> None:
+    if not awake.is_set():
+        try:
+            loop.call_soon_threadsafe(awake.set)
+        except RuntimeError:  # the loop has just been closed: nobody listens any more
+            logger.debug("a change came after the live stream had ended")
+
+
+async def _sleep_until(awake: asyncio.Event, due: float, loop: asyncio.AbstractEventLoop) -> None:
+    timeout = max(due - loop.time(), 0.0)
+    try:
+        await asyncio.wait_for(awake.wait(), timeout)
+    except TimeoutError:
+        return
+    awake.clear()
+
+
+def _log_failure(task: asyncio.Task[tuple[int, str]]) -> None:
+    error = task.exception()
+    if error is not None and not isinstance(error, (WebSocketDisconnect, TimeoutError)):
+        logger.error("live stream failed: %s", type(error).__name__, exc_info=error)
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    try:
+        await socket.close(code, reason)
+    except RuntimeError:  # it has left already
+        return
