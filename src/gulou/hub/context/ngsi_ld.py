@@ -42,9 +42,11 @@ def from_normalized(document: Any, *, max_attributes: int = 1_000) -> Entity:
     if not names or len(names) > 16 or not all(isinstance(one, str) and _NAME.fullmatch(one) for one in names):
         raise Invalid("entity.type_malformed", where="type")
     identifier = check_uri(document.get("id", document.get("@id")), "id")
-    scope = document.get("scope", ())
-    scopes = (scope,) if isinstance(scope, str) else tuple(scope)
-    return Entity(identifier, names, read_attributes(document, max_attributes=max_attributes), scope=scopes)
+    scope = document.get("scope", [])
+    scopes = [scope] if isinstance(scope, str) else scope
+    if not isinstance(scopes, list) or len(scopes) > 100 or not all(isinstance(one, str) for one in scopes):
+        raise Invalid("entity.scope_malformed", where="scope")
+    return Entity(identifier, names, read_attributes(document, max_attributes=max_attributes), scope=tuple(scopes))
 
 
 def read_attributes(document: Any, *, max_attributes: int = 1_000) -> dict[str, tuple[Attribute, ...]]:

@@ -98,8 +98,10 @@ def _candidates(entities: Entities, query: EntityQuery) -> list[Entity]:
 def _by_glob(entities: list[Entity], glob: str) -> list[Entity]:
     if "*" not in glob and "?" not in glob:
         return [entity for entity in entities if entity.id == glob]
-    pattern = re.sub(r"[%_\\]", r"\\\g<0>", glob).replace("*", "%").replace("?", "_")
-    mask = pc.match_like(pa.array([entity.id for entity in entities], pa.string()), pattern).to_pylist()
+    wild = {"*": ".*", "?": "."}
+    pattern = "(?s)^" + "".join(wild.get(character) or re.escape(character) for character in glob) + "$"
+    ids = pa.array([entity.id for entity in entities], pa.string())
+    mask = pc.match_substring_regex(ids, pattern).to_pylist()  # RE2: linear time whatever the pattern
     return [entity for entity, matches in zip(entities, mask, strict=True) if matches]
 
 

@@ -214,7 +214,8 @@ class ContextService:
         """
         self._check_size(document)
         given = from_normalized(document, max_attributes=self._settings.max_attributes)
-        for name in given.types:
+        present = self.find_entity(given.id)
+        for name in {*given.types, *(present.types if present else ())}:
             principal.require("entity.write", entity_type=name)
         return self._write(given, principal)
 
