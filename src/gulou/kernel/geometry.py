@@ -72,7 +72,7 @@ def to_shape(geometry: Any, where: str = "geometry", *, must_be_valid: bool = Fa
         Invalid: ``geometry.malformed``, ``geometry.out_of_range``, ``geometry.ring_open``, ``geometry.ring_short``,
             ``geometry.too_large``, ``geometry.invalid``.
     """
-    _check_geometry(geometry, where)
+    check_geometry(geometry, where)
     result = shape(geometry)
     if must_be_valid and not result.is_valid:
         raise Invalid("geometry.invalid", problem=explain_validity(result))
@@ -200,7 +200,8 @@ def _geod() -> Geod:
     return Geod(ellps="WGS84")
 
 
-def _check_geometry(geometry: Any, where: str) -> None:
+def check_geometry(geometry: Any, where: str = "geometry") -> None:
+    """Check a GeoJSON geometry without building a shape; raises as ``to_shape``, which see."""
     if not isinstance(geometry, Mapping):
         raise Invalid("geometry.malformed", where=where, problem="it is not an object")
     kind = geometry.get("type")
@@ -229,7 +230,7 @@ def _check_collection(geometry: Mapping[str, Any], where: str) -> None:
     for index, part in enumerate(parts):
         if isinstance(part, Mapping) and part.get("type") == "GeometryCollection":
             raise Invalid("geometry.malformed", where=where, problem="collections must not be nested")
-        _check_geometry(part, f"{where}.geometries[{index}]")
+        check_geometry(part, f"{where}.geometries[{index}]")
 
 
 def _lines(coordinates: Any, depth: int, where: str) -> Iterator[list[Any]]:

@@ -159,11 +159,11 @@ def _relation_check(item: PropertyType, context: dict[str, str]) -> Check:
 
 def _geometry_check(context: dict[str, str]) -> Check:
     def check(value: Any) -> Any:
-        from gulou.kernel.geometry import to_shape
+        from gulou.kernel.geometry import check_geometry
         from gulou.kernel.messages import render
 
         try:
-            to_shape(value)
+            check_geometry(value)
         except Invalid as error:
             problem = render(error.code, error.params)
             raise Invalid("reading.not_a_geometry", **context, problem=problem) from error

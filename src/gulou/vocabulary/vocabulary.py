@@ -19,7 +19,10 @@ from gulou.vocabulary.schema import to_json_schema
 BUILT_IN = "gulou"
 SHARED_FILE = "_shared.yaml"
 MAX_CHECKS = 20_000
-"""Compiled checks kept; a sender can invent units without end (``m{a}``, ``m{b}``), memory can't."""
+"""Compiled checks kept: a sender can invent units without end (``m{a}``, ``m{b}``), memory can't."""
+MAX_FILES = 1_000
+MAX_REFUSALS = 2_000
+"""Unknown names and units remembered: finding the nearest known name for each reading anew would be slow."""
 
 
 class Vocabulary:
@@ -35,6 +38,7 @@ class Vocabulary:
         self._files = list(files)
         self._types: Mapping[str, EntityType] = MappingProxyType(_assemble(self._shared, self._files))
         self._checks: dict[tuple[str, str, str | None], Check] = {}
+        self._refusals: dict[tuple[str, str, str | None], Invalid] = {}
 
     @classmethod
     def load(cls, extra_dirs: Iterable[Path] = ()) -> Vocabulary:
@@ -121,28 +125,51 @@ class Vocabulary:
         self._files = files
         self._types = types
         self._checks = {}
+        self._refusals = {}
 
     def _compile(self, type_name: str, property_name: str, unit: str | None) -> Check:
-        checks, types = self._checks, self._types  # one state, also while another thread swaps
-        entity_type = types.get(type_name)
-        if entity_type is None:
-            raise Invalid("reading.type_unknown", type=type_name, nearest=nearest(type_name, types))
-        item = entity_type.properties.get(property_name)
-        if item is None:
-            close = nearest(property_name, entity_type.properties)
-            raise Invalid("reading.property_unknown", type=type_name, property=property_name, nearest=close)
-        check = compile_check(entity_type, item, unit)
+        # Taken together, so that what is compiled from the old types never lands among the new checks.
+        checks, refusals, types = self._checks, self._refusals, self._types
+        known = refusals.get((type_name, property_name, unit))
+        if known is not None:
+            raise Invalid(known.code, **known.params)
+        try:
+            check = _compiled(types, type_name, property_name, unit)
+        except Invalid as refusal:
+            if len(refusals) >= MAX_REFUSALS:
+                refusals.clear()
+            refusals[type_name, property_name, unit] = Invalid(refusal.code, **refusal.params)
+            raise
         if len(checks) < MAX_CHECKS:
             checks[type_name, property_name, unit] = check
         return check
 
 
+def _compiled(types: Mapping[str, EntityType], type_name: str, property_name: str, unit: str | None) -> Check:
+    entity_type = types.get(type_name)
+    if entity_type is None:
+        raise Invalid("reading.type_unknown", type=type_name, nearest=nearest(type_name, types))
+    item = entity_type.properties.get(property_name)
+    if item is None:
+        close = nearest(property_name, entity_type.properties)
+        raise Invalid("reading.property_unknown", type=type_name, property=property_name, nearest=close)
+    return compile_check(entity_type, item, unit)
+
+
 def read_directory(directory: Path, owner: str) -> list[TypeFile]:
     """Read a pack's vocabulary files without adding them; what ``gulou pack check`` asks for."""
-    return [
-        read_type_file(path.read_text(encoding="utf-8"), str(path), owner, check_units=True)
-        for path in sorted(directory.glob("*.yaml"))
-    ]
+    paths = sorted(directory.glob("*.yaml"))
+    if len(paths) > MAX_FILES:
+        problem = f"more than {MAX_FILES} files"
+        raise Invalid("vocabulary.value_wrong", file=str(directory), line=1, key="directory", problem=problem)
+    return [read_type_file(_text_of(path), str(path), owner, check_units=True) for path in paths]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise Invalid("vocabulary.value_wrong", file=str(path), line=1, key="file", problem=str(error)) from error
 
 
 def _assemble(shared: Mapping[str, PropertyType], files: list[TypeFile]) -> dict[str, EntityType]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gulou.kernel import Invalid
 from gulou.vocabulary import Vocabulary
-from gulou.vocabulary.vocabulary import MAX_CHECKS
+from gulou.vocabulary.vocabulary import MAX_CHECKS, MAX_REFUSALS
 
 VOCABULARY = Vocabulary.load()
 check = VOCABULARY.check
@@ -29,7 +29,6 @@ def refusal(*arguments):
         ("AirQualityObserved", "pm25", 12.5, "GQ", 12.5),
         ("AirQualityObserved", "pm25", 0.0125, "mg/m3", 12.5),
         ("AirQualityObserved", "co", 300, "ug/m3", 0.3),
-        ("WeatherObserved", "temperature", 212, "[degF]", None),
         ("WeatherObserved", "temperature", 50, "FAH", 10),
         ("WeatherObserved", "relativeHumidity", 64, "%", 0.64),
         ("WeatherObserved", "atmosphericPressure", 101.3, "kPa", 1013),
@@ -40,12 +39,13 @@ def refusal(*arguments):
     ],
 )
 def test_numbers_come_back_in_the_propertys_unit(entity_type, name, value, unit, expected):
-    if expected is None:
-        assert refusal(entity_type, name, value, unit).code == "reading.out_of_range"
-    else:
-        found = check(entity_type, name, value, unit)
-        assert isinstance(found, float)
-        assert found == pytest.approx(expected)
+    found = check(entity_type, name, value, unit)
+    assert isinstance(found, float)
+    assert found == pytest.approx(expected)
+
+
+def test_the_limits_hold_after_conversion():
+    assert refusal("WeatherObserved", "temperature", 212, "[degF]").code == "reading.out_of_range"
 
 
 @pytest.mark.parametrize("unit", [None, "ug/m3", "mg/m3"])
@@ -141,3 +141,27 @@ def test_invented_units_do_not_fill_the_memory():
         vocabulary._checks[("x", "y", str(number))] = float
     assert vocabulary.check("AirQualityObserved", "pm25", 1, "mg/m3") == 1000
     assert ("AirQualityObserved", "pm25", "mg/m3") not in vocabulary._checks
+
+
+def test_a_refusal_is_the_same_the_second_time_and_remembered_within_bounds():
+    vocabulary = Vocabulary.load()
+    for _ in range(2):
+        with pytest.raises(Invalid, match=r"reading\.unit_incompatible") as refused:
+            vocabulary.check("AirQualityObserved", "pm25", 1, "km")
+        assert refused.value.params["expected"] == "ug/m3"
+    for number in range(MAX_REFUSALS + 10):
+        with pytest.raises(Invalid, match=r"reading\.type_unknown"):
+            vocabulary.check(f"T{number}", "x", 1)
+    assert 0 < len(vocabulary._refusals) <= MAX_REFUSALS
+
+
+def test_what_was_unknown_is_known_once_a_pack_brings_it(tmp_path):
+    vocabulary = Vocabulary.load()
+    with pytest.raises(Invalid, match=r"reading\.property_unknown"):
+        vocabulary.check("Pump", "vibration", 1)
+    (tmp_path / "more.yaml").write_text(
+        "extends: Pump\nproperties:\n  vibration:\n    label: {en: V, zh: 振}\n"
+        "    kind: measured\n    unit: mm/s\n    range: [0, 9]\n"
+    )
+    vocabulary.extend(tmp_path, "more")
+    assert vocabulary.check("Pump", "vibration", 1) == 1

@@ -148,3 +148,17 @@ def test_a_mend_is_proposed(vocabulary, folder):
     with pytest.raises(Invalid) as refused:
         vocabulary.extend(write(folder, well=MORE.replace("Pump", "Pmup")), "wells")
     assert refused.value.params["nearest"] == "Pump"
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_bytes(b"type: \xff\xfe"), lambda path: path.mkdir()])
+def test_a_file_that_cannot_be_read_is_refused(vocabulary, folder, make):
+    folder.mkdir()
+    path = folder / "well.yaml"
+    make(path)
+    with pytest.raises(Invalid, match=r"vocabulary\.value_wrong") as refused:
+        vocabulary.extend(folder, "wells")
+    assert refused.value.params["file"] == str(path)
+
+
+def test_an_absent_directory_adds_nothing(vocabulary, folder):
+    assert vocabulary.extend(folder, "wells") == []

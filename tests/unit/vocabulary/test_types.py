@@ -13,8 +13,8 @@ PROPERTIES = [(item, own) for item in VOCABULARY.types.values() for own in item.
 
 NEEDED = {
     "AirQualityObserved", "WeatherObserved", "WaterLevelObserved", "TrafficFlowObserved", "OffStreetParking",
-    "NoiseLevelObserved", "WasteContainer", "Streetlight", "Pump", "Gate", "EnergyMeter", "WaterMeter", "Camera", "Vehicle",
-    "CrowdFlowObserved", "Device", "Alert", "District", "Road", "River",
+    "NoiseLevelObserved", "WasteContainer", "Streetlight", "Pump", "Gate", "EnergyMeter", "WaterMeter", "Camera",
+    "Vehicle", "CrowdFlowObserved", "Device", "Alert", "District", "Road", "River",
 }  # fmt: skip
 
 
