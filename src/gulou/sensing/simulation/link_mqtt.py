@@ -89,7 +89,7 @@ class MqttLink:
     def _client(self) -> aiomqtt.Client:
         lasting = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         lasting.SessionExpiryInterval = _SESSION_EXPIRY_S
-        return aiomqtt.Client(
+        client = aiomqtt.Client(
             self._address.host,
             self._address.port,
             username=self._device_id,
@@ -105,6 +105,9 @@ class MqttLink:
             clean_start=False if self._version_5 else MQTT_CLEAN_START_FIRST_ONLY,
             properties=lasting if self._version_5 else None,
         )
+        # A batch of calls at once is meant; the library warns of more than ten.
+        client.pending_calls_threshold = 2 * _BATCH
+        return client
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         filters = [(f"gulou/{device_id}/commands", 1) for device_id in self._actuators]
