@@ -45,7 +45,8 @@ def load_pack(root: Path, vocabulary: Vocabulary) -> Pack:
     if folder.is_dir():
         types = reading.attempt(lambda: vocabulary.extend(folder, root.name), "vocabulary") or []
     mappings = reading.each(f"sources/{FILE_PATTERN}", Mapping.load)
-    rules = reading.attempt(lambda: _read_rules(root, vocabulary), "rules")
+    version = manifest.version if manifest else ""
+    rules = reading.attempt(lambda: _read_rules(root, version, vocabulary), "rules")
     stories = reading.each("cases/*/story.yaml", lambda path: _read_story(root, path))
     if reading.problems or manifest is None or rules is None:
         raise broken(sorted(reading.problems, key=lambda problem: (problem.file, problem.line)))
@@ -173,14 +174,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _read_rules(root: Path, vocabulary: Vocabulary) -> RuleSet:
+def _read_rules(root: Path, version: str, vocabulary: Vocabulary) -> RuleSet:
     files = {
         str(path.relative_to(root)): path.read_text(encoding="utf-8")
         for folder in ("rules", "areas")
         for path in sorted((root / folder).rglob("*"))
         if path.is_file() and path.suffix in {".yaml", ".geojson"}
     }
-    return RuleSet.parse(root.name, files, vocabulary)
+    return RuleSet.parse(files, vocabulary, pack=root.name, version=version)
 
 
 def _read_story(root: Path, path: Path) -> Story:

@@ -198,6 +198,11 @@ class PackService:
             problems=problems,
         )
 
+    def never_decided(self) -> bool:
+        """Whether no pack has ever been enabled or disabled here: a first start."""
+        with self._database.reading() as connection:
+            return connection.execute(select(packs_table.c.name).limit(1)).first() is None
+
     def _enabled_names(self) -> list[str]:
         with self._database.reading() as connection:
             wanted = select(packs_table.c.name).where(packs_table.c.enabled).order_by(packs_table.c.name)

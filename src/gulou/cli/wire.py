@@ -1,0 +1,294 @@
+"""The composition root: the only place that builds things.
+
+``build_platform`` makes the whole product on a data directory; ``build_stage`` makes the same services in memory, on a
+virtual clock, for stories.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+import gulou
+from gulou.access import AccessService, AccessSettings, DeviceCredentials
+from gulou.api import ApiSettings, Services, create_app
+from gulou.cli.place import Place
+from gulou.cli.platform import Platform
+from gulou.cli.settings import ServerSettings
+from gulou.connectivity.bus import Bus, InProcessBus, MemoryBus
+from gulou.connectivity.commands import CommandService, CommandSettings
+from gulou.connectivity.devices import DeviceRegistry, DeviceSettings
+from gulou.connectivity.intake import (
+    IntakeService,
+    IntakeSettings,
+    Ledger,
+    LedgerSettings,
+    LogSettings,
+    MemoryLog,
+    ReadingLog,
+    SegmentLog,
+    SqlRejectStore,
+)
+from gulou.hub.context import ContextService, ContextSettings, MemoryContextStore, SqlContextStore
+from gulou.hub.history import HistoryService, HistorySettings
+from gulou.hub.rules import CommandRequester, RuleService, RuleSettings
+from gulou.kernel.clock import Clock, SystemClock, VirtualClock
+from gulou.kernel.settings import load_settings
+from gulou.operations.incidents import IncidentService, IncidentSettings, WarningService
+from gulou.packs import Pack, PackService, Stage
+from gulou.records import Database, migrate
+from gulou.sensing.loading import LoadService, RejectReplayer
+from gulou.sensing.sdk import Adapter, AdapterContext, FoundAdapter, MappingRegistry, find_adapters, section_of
+from gulou.vocabulary import Vocabulary
+
+S = TypeVar("S", bound=BaseModel)
+
+SECTIONS: Mapping[str, type[BaseModel]] = {
+    "server": ServerSettings,
+    "api": ApiSettings,
+    "access": AccessSettings,
+    "log": LogSettings,
+    "intake": IntakeSettings,
+    "ledger": LedgerSettings,
+    "devices": DeviceSettings,
+    "commands": CommandSettings,
+    "context": ContextSettings,
+    "history": HistorySettings,
+    "rules": RuleSettings,
+    "incidents": IncidentSettings,
+}
+"""Every section of ``city.toml`` but those of adapters, which are ``[adapter-<name>]``."""
+
+
+class Domain:
+    """The services between the log and the API, the same for the product and for stories.
+
+    Args:
+        settings: reads one section; stories give every component its defaults.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        log: ReadingLog,
+        clock: Clock,
+        bus: Bus,
+        context: ContextService,
+        vocabulary: Vocabulary,
+        access: AccessService,
+        settings: SettingsReader,
+        log_folder: Path | None,
+    ) -> None:
+        audit = access.audit
+        self.clock, self.bus, self.context, self.vocabulary, self.access = clock, bus, context, vocabulary, access
+        self.credentials = DeviceCredentials(database, clock)
+        self.devices = DeviceRegistry(
+            database,
+            clock,
+            bus,
+            audit,
+            self.credentials,
+            knows=vocabulary,
+            settings=settings.read("devices", DeviceSettings),
+        )
+        self.commands = CommandService(
+            database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
+        )
+        ledger_settings = settings.read("ledger", LedgerSettings)
+        self.ledger = Ledger(database, clock, ledger_settings)
+        self.rejects = SqlRejectStore(database, clock, ledger_settings)
+        self.intake = IntakeService(
+            log,
+            vocabulary,
+            clock,
+            self.ledger,
+            devices=self.devices,
+            settings=settings.read("intake", IntakeSettings),
+            directory=log_folder,
+        )
+        rule_settings = settings.read("rules", RuleSettings)
+        self.rules = RuleService(
+            database, clock, bus, context, devices=self.devices, intake=self.intake, settings=rule_settings
+        )
+        self.requester = CommandRequester(bus, self.commands, clock, rule_settings)
+        incident_settings = settings.read("incidents", IncidentSettings)
+        self.incidents = IncidentService(database, clock, bus, audit, settings=incident_settings)
+        self.warnings = WarningService(
+            database, clock, bus, audit, self.commands, self.incidents, settings=incident_settings
+        )
+        self.mappings = MappingRegistry()
+
+
+class SettingsReader:
+    """Reads sections of ``city.toml`` and the environment; without a file and an environment, the defaults."""
+
+    def __init__(self, file: Path | None, env: Mapping[str, str]) -> None:
+        self._file = file
+        self._env = env
+
+    def read(self, section: str, kind: type[S]) -> S:
+        """Return one component's settings; raises Invalid ``settings.…`` with file, line and the nearest key."""
+        return load_settings(kind, section, self._file, self._env)
+
+
+def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_port: int | None = None) -> Platform:
+    """Build the product on a data directory that this process holds; nothing is started yet.
+
+    Args:
+        listen: whether adapters open their sockets.
+    """
+    settings = SettingsReader(place.settings, os.environ)
+    clock = SystemClock()
+    place.check_records()
+    database = Database(server.records_url) if server.records_url else Database.at(place.records)
+    migrate(database)
+    context_store = SqlContextStore(Database.at(place.context))
+    context_store.create_tables()
+    vocabulary = Vocabulary.load()
+    access = AccessService(database, clock, settings.read("access", AccessSettings))
+    bus = InProcessBus()
+    context = ContextService(
+        context_store, clock, bus, vocabulary, access.audit, settings.read("context", ContextSettings)
+    )
+    log = SegmentLog(place.log, settings.read("log", LogSettings))
+    domain = Domain(database, log, clock, bus, context, vocabulary, access, settings, place.log)
+    history = HistoryService(place.history, clock, settings.read("history", HistorySettings))
+    for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules):
+        domain.intake.add_consumer(consumer)
+    packs = PackService(
+        (place.packs, builtin_packs()),
+        place.root / "packs-running",
+        vocabulary,
+        domain.mappings,
+        domain.rules,
+        database,
+        clock,
+        access.audit,
+    )
+    adapters = _adapters(domain, place, settings, mqtt_port)
+    http = adapters.get("http")
+    services = Services(
+        clock=clock,
+        access=access,
+        credentials=domain.credentials,
+        vocabulary=vocabulary,
+        bus=bus,
+        intake=domain.intake,
+        ledger=domain.ledger,
+        rejects=domain.rejects,
+        replayer=RejectReplayer(domain.rejects, domain.mappings, domain.intake, clock),
+        loads=LoadService(domain.intake, domain.mappings, domain.ledger, clock),
+        devices=domain.devices,
+        commands=domain.commands,
+        context=context,
+        history=history,
+        rules=domain.rules,
+        warnings=domain.warnings,
+        incidents=domain.incidents,
+        packs=packs,
+        data_directory=place.root,
+        started_at_us=clock.now_us(),
+        adapters=lambda: adapters,
+        http_ingest=getattr(http, "application", None),
+        console_directory=console_folder(),
+        settings=settings.read("api", ApiSettings),
+    )
+    app: Any = create_app(services)
+    return Platform(
+        app=app,
+        services=services,
+        domain=domain,
+        log=log,
+        adapters=adapters if listen else {},
+        databases=(database, context_store),
+        packs_at_first=tuple(name.strip() for name in server.packs_enabled.split(",") if name.strip()),
+    )
+
+
+def build_stage(pack: Pack, start_us: int) -> Stage:
+    """Build the same services in memory, on a virtual clock, with one pack in force; for its stories."""
+    clock = VirtualClock(start_us)
+    database = Database("sqlite://")
+    database.create_tables()
+    vocabulary = scratch_vocabulary()
+    if pack.types:
+        vocabulary.extend(pack.root / "vocabulary", pack.manifest.name)
+    bus = MemoryBus()
+    access = AccessService(database, clock)
+    context = ContextService(MemoryContextStore(), clock, bus, vocabulary, access.audit)
+    log = MemoryLog()
+    domain = Domain(database, log, clock, bus, context, vocabulary, access, SettingsReader(None, {}), None)
+    for consumer in (domain.context, domain.commands, domain.rules):
+        domain.intake.add_consumer(consumer)
+    domain.rules.load(pack.rules)
+    domain.rules.start(log.last_sequence())
+    domain.intake.start()
+    return Stage(
+        clock=clock,
+        intake=domain.intake,
+        context=domain.context,
+        devices=domain.devices,
+        commands=domain.commands,
+        rules=domain.rules,
+        warnings=domain.warnings,
+        incidents=domain.incidents,
+        ledger=domain.ledger,
+        bus=bus,
+        close=lambda: (domain.intake.stop(), database.close()),
+    )
+
+
+def builtin_packs() -> Path:
+    """Return where the packs that come with Gulou lie: inside the wheel, or beside the source."""
+    inside = Path(str(files("gulou") / "packs" / "builtin"))
+    return inside if inside.is_dir() else Path(gulou.__file__).parents[2] / "packs"
+
+
+def console_folder() -> Path | None:
+    """Return where the built console lies, or None where it has not been built."""
+    folder = Path(str(files("gulou") / "web"))
+    return folder if (folder / "index.html").is_file() else None
+
+
+def scratch_vocabulary() -> Vocabulary:
+    """Return a vocabulary that a caller may extend for itself."""
+    return Vocabulary.load()
+
+
+def pack_root(pack: str, place: Place) -> Path:
+    """Find a pack by its folder's path or by its name; raises NotFound ``pack.unknown``."""
+    from gulou.cli.pack import known_root
+
+    return known_root(pack, [place.packs, builtin_packs()])
+
+
+def _adapters(domain: Domain, place: Place, settings: SettingsReader, mqtt_port: int | None) -> dict[str, Adapter]:
+    context = AdapterContext(
+        intake=domain.intake,
+        devices=domain.devices,
+        credentials=domain.credentials,
+        mappings=domain.mappings,
+        programs=domain.access,
+        commands=domain.commands,
+        clock=domain.clock,
+        environment=os.environ,
+    )
+    made: dict[str, Adapter] = {}
+    for found in find_adapters([place.adapters]):
+        made[found.manifest.name] = adapter = found.make(_adapter_settings(found, settings, mqtt_port), context)
+        domain.commands.register_sender(found.manifest.name, adapter)
+    return made
+
+
+def _adapter_settings(found: FoundAdapter, settings: SettingsReader, mqtt_port: int | None) -> BaseModel | None:
+    if found.manifest.settings is None:
+        return None
+    read = settings.read(section_of(found.manifest.name), found.settings_class())
+    if found.manifest.name == "mqtt" and mqtt_port is not None:  # the command line's word is the last
+        return read.model_copy(update={"port": mqtt_port})
+    return read
