@@ -1,0 +1,189 @@
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { App, Drawer, Switch, Table, type TableProps } from "antd";
+import { useTranslation } from "react-i18next";
+import { answer, api, type Schemas } from "~/shared/api/client";
+import { useWords } from "~/shared/data/vocabulary";
+import { type Language, pick } from "~/shared/i18n/i18n";
+import { useMay } from "~/shared/session/session";
+import { Icon } from "~/shared/ui/icon";
+import { EmptyState, ErrorState, problemText } from "~/shared/ui/states";
+
+type RuleView = Schemas["RuleView"];
+type PackView = Schemas["PackView"];
+
+/** Packs and the rules that they bring. */
+export function RulesPage() {
+  const { t, i18n } = useTranslation();
+  const language = i18n.language as Language;
+  const words = useWords();
+  const search = useSearch({ from: "/shell/desk/rules" });
+  const navigate = useNavigate({ from: "/rules" });
+  const packs = useQuery({ queryKey: ["packs"], queryFn: () => answer(api.GET("/api/v1/packs")) });
+  const rules = useQuery({
+    queryKey: ["rules", search.pack ?? ""],
+    queryFn: () => answer(api.GET("/api/v1/rules", { params: { query: { pack: search.pack, limit: 1000 } } })),
+  });
+  const show = (rule: string | undefined) => void navigate({ search: (before) => ({ ...before, rule }), replace: true });
+
+  const columns: TableProps<RuleView>["columns"] = [
+    {
+      title: t("rules.rule"),
+      key: "rule",
+      render: (_, rule) => (
+        <div>
+          <button type="button" className="button quiet small" style={{ padding: 0, fontWeight: 550 }} onClick={() => show(rule.id)}>
+            {pick(rule.label, language) || rule.name}
+          </button>
+          <div className="mono muted">{rule.id}</div>
+        </div>
+      ),
+    },
+    { title: t("rules.kind"), key: "kind", width: 130, render: (_, rule) => t(`rules.kind_${rule.kind}`, { defaultValue: rule.kind }) },
+    { title: t("rules.on"), key: "type", width: 200, render: (_, rule) => words.typeLabel(rule.entity_type) },
+    { title: t("rules.version"), dataIndex: "version", width: 110, ellipsis: true },
+    {
+      title: t("rules.state"),
+      key: "state",
+      width: 130,
+      render: (_, rule) => (
+        <span className={rule.state === "active" ? "pill good" : "pill bad"} title={rule.reason ?? undefined}>
+          <Icon name={rule.state === "active" ? "check" : "warning"} size={13} />
+          {rule.state === "active" ? t("rules.active") : t("rules.quarantined")}
+        </span>
+      ),
+    },
+  ];
+
+  return (
+    <div className="page">
+      <div className="page-head">
+        <div>
+          <h1>{t("nav.rules")}</h1>
+          <p>{t("rules.hint")}</p>
+        </div>
+      </div>
+      {packs.error && <ErrorState error={packs.error} retry={() => void packs.refetch()} />}
+      <div style={{ display: "grid", gridTemplateColumns: "repeat(auto-fill, minmax(300px, 1fr))", gap: 14, marginBottom: 22 }}>
+        {(packs.data?.items ?? []).map((pack) => (
+          <PackCard
+            key={pack.name}
+            pack={pack}
+            chosen={search.pack === pack.name}
+            onChoose={() => void navigate({ search: { pack: search.pack === pack.name ? undefined : pack.name }, replace: true })}
+          />
+        ))}
+      </div>
+      {rules.error ? (
+        <ErrorState error={rules.error} retry={() => void rules.refetch()} />
+      ) : (
+        <Table<RuleView>
+          rowKey="id"
+          size="middle"
+          columns={columns}
+          dataSource={rules.data?.items ?? []}
+          loading={rules.isPending}
+          pagination={false}
+          locale={{ emptyText: <EmptyState title={t("rules.none")} /> }}
+          onRow={(rule) => ({ "data-testid": "rule-row", "data-rule-id": rule.id }) as object}
+        />
+      )}
+      <RuleDrawer id={search.rule} onClose={() => show(undefined)} />
+    </div>
+  );
+}
+
+function PackCard({ pack, chosen, onChoose }: { pack: PackView; chosen: boolean; onChoose: () => void }) {
+  const { t, i18n } = useTranslation();
+  const { message } = App.useApp();
+  const client = useQueryClient();
+  const mayManage = useMay("pack.manage");
+  const change = useMutation({
+    mutationFn: (on: boolean) => {
+      const params = { path: { name: pack.name } };
+      return on
+        ? answer(api.POST("/api/v1/packs/{name}/enable", { params }))
+        : answer(api.POST("/api/v1/packs/{name}/disable", { params }));
+    },
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: ["packs"] });
+      void client.invalidateQueries({ queryKey: ["rules"] });
+    },
+    onError: (error) => void message.error(problemText(error, t)),
+  });
+  const title = pick(pack.title, i18n.language as Language) || pack.name;
+  return (
+    <article className="card card-body" style={chosen ? { borderColor: "var(--accent)" } : undefined} data-testid="pack-card" data-pack={pack.name} data-state={pack.state}>
+      <div className="spread">
+        <h2 style={{ fontSize: 16 }}>
+          <button type="button" className="button quiet small" style={{ padding: 0, fontSize: 16, fontWeight: 600 }} aria-pressed={chosen} onClick={onChoose}>
+            {title}
+          </button>
+        </h2>
+        <Switch
+          size="small"
+          checked={pack.state === "enabled"}
+          disabled={!mayManage || (pack.state === "broken" && !change.isPending)}
+          loading={change.isPending}
+          aria-label={t("rules.enable", { name: title })}
+          onChange={(on) => change.mutate(on)}
+        />
+      </div>
+      <p className="muted">
+        <span className="mono">{pack.name}</span> {pack.version} · {t(`rules.pack_${pack.state}`, { defaultValue: pack.state })}
+      </p>
+      <p style={{ margin: "6px 0" }}>{pick(pack.description, i18n.language as Language)}</p>
+      <p className="row" style={{ flexWrap: "wrap" }}>
+        {Object.entries(pack.contents).map(([what, count]) => (
+          <span key={what} className="pill num">
+            {t(`rules.holds_${what}`, { defaultValue: what })} {count}
+          </span>
+        ))}
+      </p>
+      {pack.problems.map((problem) => (
+        <p key={`${problem.file}:${problem.line}:${problem.code}`} style={{ color: "var(--bad)", marginTop: 6 }}>
+          <span className="mono">
+            {problem.file}:{problem.line ?? 1}
+          </span>{" "}
+          {problem.message}
+        </p>
+      ))}
+    </article>
+  );
+}
+
+function RuleDrawer({ id, onClose }: { id: string | undefined; onClose: () => void }) {
+  const { t, i18n } = useTranslation();
+  const [pack = "", rule = ""] = (id ?? "").split("/");
+  const { data, error } = useQuery({
+    queryKey: ["rules", "one", id],
+    queryFn: () => answer(api.GET("/api/v1/rules/{pack}/{rule}", { params: { path: { pack, rule } } })),
+    enabled: pack !== "" && rule !== "",
+  });
+  return (
+    <Drawer open={id !== undefined} size={620} title={data ? pick(data.label, i18n.language as Language) || data.id : id} onClose={onClose}>
+      {error && <ErrorState error={error} />}
+      {data && (
+        <div style={{ display: "grid", gap: 14 }} data-testid="rule-detail">
+          <p>{pick(data.description, i18n.language as Language)}</p>
+          {data.reason && <p style={{ color: "var(--bad)" }}>{data.reason}</p>}
+          <dl className="facts">
+            <dt>{t("rules.file")}</dt>
+            <dd className="mono">{data.file ?? "–"}</dd>
+            {Object.entries(data.counters).map(([name, count]) => (
+              <div key={name} style={{ display: "contents" }}>
+                <dt>{name}</dt>
+                <dd className="num">{count.toLocaleString()}</dd>
+              </div>
+            ))}
+          </dl>
+          {data.source && (
+            <pre className="mono" tabIndex={0} style={{ margin: 0, padding: 14, overflow: "auto", borderRadius: 6, background: "var(--bg)", border: "1px solid var(--line-soft)" }}>
+              {data.source}
+            </pre>
+          )}
+        </div>
+      )}
+    </Drawer>
+  );
+}
