@@ -40,6 +40,11 @@ class Mapping:
         self._document = document
         self._compiled = compiled
 
+    @property
+    def counts_time(self) -> bool:
+        """Whether a row's time follows from its number, so that equal rows are no doubles."""
+        return self._document.time.start is not None
+
     @classmethod
     def parse(cls, text: str, file: str) -> Mapping:
         """Compile a mapping from YAML text; ``file`` is shown in complaints.
