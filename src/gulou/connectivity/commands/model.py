@@ -67,3 +67,29 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     acknowledge_within_s: float = 10.0
     effect_within_s: float = 300.0
     retries: int = 2
+
+
+class CommandQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which commands to list, newest first.
+
+    Args:
+        active: only those that still wait for something (True), only ended ones (False), or both (None).
+        departments: only commands to devices of these, and of none; None: all.
+        cursor: ``next`` of the page before.
+    """
+
+    device_id: str | None = None
+    state: CommandState | None = None
+    active: bool | None = None
+    cause: str | None = None
+    departments: frozenset[str] | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class CommandPage(msgspec.Struct, frozen=True):
+    """One page of commands; ``next`` is None on the last one."""
+
+    items: tuple[Command, ...]
+    total: int
+    next: str | None

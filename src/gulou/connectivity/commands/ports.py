@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gulou.connectivity.commands.model import Command
+from gulou.connectivity.devices import Device
 
 
 class CommandSender(Protocol):
@@ -13,3 +14,14 @@ class CommandSender(Protocol):
     def send(self, command: Command) -> bool:
         """Try to hand the command to its device now. False: the device is not reachable at this moment (it stays
         ``requested`` and is tried again when the device connects, until it expires). Must not block; any thread."""
+
+
+class DeviceBook(Protocol):
+    """What the command service asks of the registry."""
+
+    def find_device(self, device_id: str) -> Device | None: ...
+
+    def get_device(self, device_id: str) -> Device:
+        """Raises NotFound ``device.unknown``."""
+
+    def children(self, gateway_id: str) -> tuple[str, ...]: ...
