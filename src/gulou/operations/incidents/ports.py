@@ -1,0 +1,38 @@
+"""What warnings and incidents need of others; wired together in ``cli/wire.py``."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from gulou.access import Principal
+from gulou.connectivity.commands.model import Command, CommandRequest
+from gulou.hub.rules import Detection
+
+
+class AuditTrail(Protocol):
+    """The record of every change."""
+
+    def record(
+        self,
+        principal: Principal,
+        action: str,
+        object_type: str,
+        object_id: str,
+        details: dict[str, Any] | None = None,
+        *,
+        connection: Connection | None = None,
+    ) -> None: ...
+
+
+class CommandDesk(Protocol):
+    """Where approved commands are requested: the command service."""
+
+    def request(self, request: CommandRequest, principal: Principal) -> Command: ...
+
+
+class DetectionSource(Protocol):
+    """Where missed detections are asked for: the rule service."""
+
+    def detections_since(self, at_us: int, limit: int = 10_000) -> list[Detection]: ...

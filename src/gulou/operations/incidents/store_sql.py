@@ -1,0 +1,352 @@
+"""Reads and writes warnings and incidents inside a given transaction; knows nothing of rules and permissions."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, insert, or_, select, update
+
+from gulou.kernel.errors import Conflict, Invalid, NotFound
+from gulou.operations.incidents.model import (
+    Incident,
+    IncidentFilter,
+    TimelineEntry,
+    Warning,  # noqa: A004
+    WarningFilter,
+)
+from gulou.operations.incidents.tables import (
+    incident_commands,
+    incident_timeline,
+    incidents,
+    warning_commands,
+    warning_detections,
+    warnings,
+)
+
+Query = Select[*tuple[Any, ...]]
+LONGEST_TIMELINE = 100_000
+MOST_PER_PAGE = 1_000
+
+
+# ---- warnings
+
+
+def find_standing(connection: Connection, rule_id: str, entity_id: str) -> Warning | None:
+    """Return the active warning of a rule on an entity, locked for this transaction."""
+    query = (
+        select(warnings.c.body)
+        .where(warnings.c.rule_id == rule_id, warnings.c.entity_id == entity_id, warnings.c.state == "active")
+        .with_for_update()
+    )
+    row = connection.execute(query).first()
+    return None if row is None else msgspec.convert(row.body, Warning)
+
+
+def find_by_detection(connection: Connection, detection_id: str) -> Warning | None:
+    query = (
+        select(warnings.c.body)
+        .where(warnings.c.detection_id == detection_id)
+        .order_by(warnings.c.raised_at_us.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    row = connection.execute(query).first()
+    return None if row is None else msgspec.convert(row.body, Warning)
+
+
+def get_warning(connection: Connection, warning_id: str, *, lock: bool = False) -> Warning:
+    """Raises NotFound ``warning.unknown``."""
+    query = select(warnings.c.body).where(warnings.c.id == warning_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise NotFound("warning.unknown", warning_id=warning_id)
+    return msgspec.convert(row.body, Warning)
+
+
+def save_warning(connection: Connection, warning: Warning) -> None:
+    """Insert a warning, or write its next version."""
+    columns = {
+        "message_id": warning.message_id,
+        "detection_id": warning.detection_id,
+        "rule_id": warning.rule_id,
+        "entity_id": warning.entity_id,
+        "state": warning.state,
+        "severity": warning.severity,
+        "acknowledged": warning.acknowledged,
+        "department": warning.department,
+        "entity_type": warning.entity_type,
+        "incident_id": warning.incident_id,
+        "raised_at_us": warning.raised_at_us,
+        "search": " ".join([*warning.headline.values(), warning.rule_id, warning.entity_id, warning.id]).lower(),
+        "version": warning.version,
+        "body": msgspec.to_builtins(warning),
+    }
+    _save(connection, warnings, warning.id, warning.version, columns)
+    wanted = {action.command_id for action in warning.actions if action.command_id is not None}
+    column = warning_commands.c
+    known = {
+        row.command_id for row in connection.execute(select(column.command_id).where(column.warning_id == warning.id))
+    }
+    for command_id in sorted(wanted - known):
+        connection.execute(insert(warning_commands).values(command_id=command_id, warning_id=warning.id))
+
+
+def find_by_command(connection: Connection, command_id: str) -> Warning | None:
+    """Return the warning that a command belongs to, locked."""
+    query = (
+        select(warnings.c.body)
+        .join(warning_commands, warning_commands.c.warning_id == warnings.c.id)
+        .where(warning_commands.c.command_id == command_id)
+        .with_for_update(of=warnings)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else msgspec.convert(row.body, Warning)
+
+
+def note_command(connection: Connection, key: str, at_us: int) -> bool:
+    """Remember that a timeline was told of a command's step; False where it was told before."""
+    if connection.execute(select(incident_commands.c.key).where(incident_commands.c.key == key)).first() is not None:
+        return False
+    connection.execute(insert(incident_commands).values(key=key, at_us=at_us))
+    return True
+
+
+def seen_detection(connection: Connection, key: str) -> bool:
+    return (
+        connection.execute(select(warning_detections.c.key).where(warning_detections.c.key == key)).first() is not None
+    )
+
+
+def note_detection(connection: Connection, key: str, warning_id: str, at_us: int) -> None:
+    connection.execute(insert(warning_detections).values(key=key, warning_id=warning_id, at_us=at_us))
+
+
+def newest_detection_us(connection: Connection) -> int:
+    """Return when the newest detection that was heard happened; 0 before any."""
+    return int(connection.execute(select(func.coalesce(func.max(warning_detections.c.at_us), 0))).scalar_one())
+
+
+def message_ids_with(connection: Connection, prefix: str) -> set[str]:
+    query = select(warnings.c.message_id).where(warnings.c.message_id.startswith(prefix, autoescape=True))
+    return {row.message_id for row in connection.execute(query)}
+
+
+def list_warnings(
+    connection: Connection,
+    wanted: WarningFilter,
+    scope: tuple[frozenset[str] | None, frozenset[str] | None],
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Warning], int, str | None]:
+    """Return a page, the count of all that match, and the next cursor.
+
+    Args:
+        scope: departments and entity types that may be seen; None means all.
+    """
+    column = warnings.c
+    query: Query = select(column.body, column.raised_at_us, column.id)
+    query = _equal(query, ((column.state, wanted.state), (column.acknowledged, wanted.acknowledged)))
+    query = _equal(query, ((column.entity_id, wanted.entity_id), (column.rule_id, wanted.rule_id)))
+    query = _equal(query, ((column.incident_id, wanted.incident_id),))
+    query = _between(query, column.raised_at_us, wanted.from_us, wanted.to_us)
+    query = _searched(query, column.search, wanted.q)
+    if wanted.severities:
+        query = query.where(column.severity.in_(wanted.severities))
+    query = _scoped(query, column.department, scope[0])
+    if scope[1] is not None:
+        query = query.where(column.entity_type.in_(sorted(scope[1])))
+    rows, total, following = _page(connection, query, column.raised_at_us, column.id, limit, cursor)
+    return [msgspec.convert(row.body, Warning) for row in rows], total, following
+
+
+# ---- incidents
+
+
+def get_incident(connection: Connection, incident_id: str, *, lock: bool = False) -> Incident:
+    """Raises NotFound ``incident.unknown``."""
+    query = select(incidents.c.body).where(incidents.c.id == incident_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise NotFound("incident.unknown", incident_id=incident_id)
+    return msgspec.convert(row.body, Incident)
+
+
+def save_incident(connection: Connection, incident: Incident, press_at_us: int | None) -> None:
+    """Insert an incident, or write its next version.
+
+    Args:
+        press_at_us: when its deadline is looked at next; None: not any more.
+    """
+    longitude, latitude = point_of(incident.location)
+    columns = {
+        "kind": incident.kind,
+        "state": incident.state,
+        "severity": incident.severity,
+        "department": incident.department,
+        "entity_id": incident.entity_id,
+        "longitude": longitude,
+        "latitude": latitude,
+        "overdue": incident.overdue,
+        "press_at_us": press_at_us,
+        "opened_at_us": incident.opened_at_us,
+        "search": " ".join([*incident.title.values(), incident.kind, incident.id]).lower(),
+        "version": incident.version,
+        "body": msgspec.to_builtins(incident),
+    }
+    if incident.version == 1:
+        columns["timeline_length"] = 0
+    _save(connection, incidents, incident.id, incident.version, columns)
+
+
+def find_open_near(
+    connection: Connection, kind: str, since_us: int, entity_id: str, box: tuple[float, float, float, float] | None
+) -> list[Incident]:
+    """Return open incidents of a kind about an entity, or inside a box (west, south, east, north); newest first."""
+    column = incidents.c
+    place: ColumnElement[bool] = column.entity_id == entity_id
+    if box is not None:
+        west, south, east, north = box
+        place = or_(place, and_(column.longitude.between(west, east), column.latitude.between(south, north)))
+    query = (
+        select(column.body)
+        .where(column.kind == kind, column.state != "closed", column.opened_at_us >= since_us, place)
+        .order_by(column.opened_at_us.desc())
+        .limit(100)
+        .with_for_update()
+    )
+    return [msgspec.convert(row.body, Incident) for row in connection.execute(query)]
+
+
+def find_pressing(connection: Connection, now_us: int, limit: int = 200) -> list[Incident]:
+    """Return incidents whose deadline is to be looked at, locked."""
+    column = incidents.c
+    query = select(column.body).where(column.press_at_us <= now_us).order_by(column.press_at_us).limit(limit)
+    return [msgspec.convert(row.body, Incident) for row in connection.execute(query.with_for_update())]
+
+
+def next_pressing_us(connection: Connection) -> int | None:
+    """Return when the next deadline is to be looked at."""
+    found = connection.execute(select(func.min(incidents.c.press_at_us))).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def list_incidents(
+    connection: Connection, wanted: IncidentFilter, departments: frozenset[str] | None, limit: int, cursor: str | None
+) -> tuple[list[Incident], int, str | None]:
+    """Return a page, the count of all that match, and the next cursor."""
+    column = incidents.c
+    query: Query = select(column.body, column.opened_at_us, column.id)
+    query = _equal(query, ((column.state, wanted.state), (column.department, wanted.department)))
+    query = _equal(query, ((column.overdue, wanted.overdue),))
+    query = _between(query, column.opened_at_us, wanted.from_us, wanted.to_us)
+    query = _searched(query, column.search, wanted.q)
+    if wanted.severities:
+        query = query.where(column.severity.in_(wanted.severities))
+    query = _scoped(query, column.department, departments)
+    rows, total, following = _page(connection, query, column.opened_at_us, column.id, limit, cursor)
+    return [msgspec.convert(row.body, Incident) for row in rows], total, following
+
+
+def add_entry(connection: Connection, incident_id: str, values: dict[str, Any]) -> TimelineEntry:
+    """Append a line to a timeline; raises Conflict ``incident.timeline_full``."""
+    column = incidents.c
+    grown = update(incidents).where(column.id == incident_id).values(timeline_length=column.timeline_length + 1)
+    connection.execute(grown)
+    number = connection.execute(select(column.timeline_length).where(column.id == incident_id)).scalar_one()
+    if number > LONGEST_TIMELINE:
+        raise Conflict("incident.timeline_full", incident_id=incident_id, limit=LONGEST_TIMELINE)
+    connection.execute(insert(incident_timeline).values(incident_id=incident_id, number=number, **values))
+    return TimelineEntry(id=f"{incident_id}-{number}", incident_id=incident_id, number=number, **values)
+
+
+def list_timeline(connection: Connection, incident_id: str, after: int, limit: int) -> list[TimelineEntry]:
+    """Return lines after a number, oldest first."""
+    column = incident_timeline.c
+    query = (
+        select(incident_timeline)
+        .where(column.incident_id == incident_id, column.number > after)
+        .order_by(column.number)
+        .limit(limit)
+    )
+    return [TimelineEntry(id=f"{incident_id}-{row.number}", **dict(row._mapping)) for row in connection.execute(query)]
+
+
+def point_of(location: dict[str, Any] | None) -> tuple[float | None, float | None]:
+    """Return (longitude, latitude) of a GeoJSON point, or of the first corner of another geometry."""
+    found: Any = (location or {}).get("coordinates")
+    while isinstance(found, list | tuple) and found and isinstance(found[0], list | tuple):
+        found = found[0]
+    if isinstance(found, list | tuple) and len(found) >= 2 and all(isinstance(one, int | float) for one in found[:2]):
+        return float(found[0]), float(found[1])
+    return None, None
+
+
+# ---- shared
+
+
+def _save(connection: Connection, table: Table, row_id: str, version: int, columns: dict[str, Any]) -> None:
+    if version == 1:
+        connection.execute(insert(table).values(id=row_id, **columns))
+        return
+    written = update(table).where(table.c.id == row_id, table.c.version == version - 1).values(**columns)
+    if connection.execute(written).rowcount != 1:
+        raise Conflict("incident.changed_meanwhile", id=row_id)
+
+
+def _equal(query: Query, pairs: Sequence[tuple[ColumnElement[Any], Any]]) -> Query:
+    for column, value in pairs:
+        if value is not None:
+            query = query.where(column == value)
+    return query
+
+
+def _between(query: Query, column: ColumnElement[Any], from_us: int | None, to_us: int | None) -> Query:
+    if from_us is not None:
+        query = query.where(column >= from_us)
+    return query if to_us is None else query.where(column < to_us)
+
+
+def _searched(query: Query, column: ColumnElement[Any], words: str | None) -> Query:
+    for word in (words or "").lower().split()[:8]:
+        query = query.where(column.contains(word, autoescape=True))
+    return query
+
+
+def _scoped(query: Query, column: ColumnElement[Any], departments: frozenset[str] | None) -> Query:
+    """What belongs to no department is common to all."""
+    if departments is None:
+        return query
+    return query.where(or_(column.is_(None), column.in_(sorted(departments))))
+
+
+def _page(
+    connection: Connection,
+    query: Query,
+    at: ColumnElement[Any],
+    key: ColumnElement[Any],
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Any], int, str | None]:
+    limit = max(1, min(limit, MOST_PER_PAGE))
+    total = int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+    if cursor is not None:
+        at_us, row_id = _read_cursor(cursor)
+        query = query.where(or_(at < at_us, and_(at == at_us, key < row_id)))
+    rows = list(connection.execute(query.order_by(at.desc(), key.desc()).limit(limit + 1)).all())
+    following = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        following = base64.urlsafe_b64encode(f"{rows[-1][1]}|{rows[-1][2]}".encode()).decode()
+    return rows, total, following
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        at, _, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
+        return int(at), row_id
+    except (ValueError, binascii.Error):
+        raise Invalid("request.bad_cursor", cursor=cursor[:64]) from None

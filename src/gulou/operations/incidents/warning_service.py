@@ -1,0 +1,526 @@
+"""Warnings: what rules find, gathered, acknowledged, decided on, cleared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from gulou.access import Principal
+from gulou.connectivity.bus import Bus, Message
+from gulou.connectivity.commands.events import CommandChanged
+from gulou.connectivity.commands.model import CommandRequest, ExpectedEffect
+from gulou.hub.rules import Detection, command_id
+from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, NotFound, new_id
+from gulou.operations.incidents import store_sql as store
+from gulou.operations.incidents.events import WarningChanged
+from gulou.operations.incidents.incident_service import IncidentService
+from gulou.operations.incidents.message_id import MessageIds
+from gulou.operations.incidents.model import (
+    SEVERITIES,
+    Action,
+    Incident,
+    Warning,  # noqa: A004
+    WarningFilter,
+    WarningPage,
+    graver,
+)
+from gulou.operations.incidents.ports import AuditTrail, CommandDesk, DetectionSource
+from gulou.operations.incidents.settings import IncidentSettings
+from gulou.records import Database
+
+_MOST_ACTIONS = 64
+_MOST_EARLY = 1_000
+_RULES = Principal.system("rules")
+_COMMANDS = Principal.system("commands")
+_AS_ACTOR = "incidents"
+
+
+class WarningService:
+    """The life of warnings. Hears ``Detection`` and ``CommandChanged``, says ``WarningChanged``.
+
+    One detection message changes things once, however often it comes. After a start, ``catch_up`` takes what was found
+    while nobody listened.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bus: Bus,
+        audit: AuditTrail,
+        commands: CommandDesk,
+        incidents: IncidentService,
+        settings: IncidentSettings | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._bus = bus
+        self._audit = audit
+        self._desk = commands
+        self._incidents = incidents
+        self._settings = settings or IncidentSettings()
+        self._message_ids = MessageIds(self._settings.sender_code)
+        self._early: OrderedDict[str, list[CommandChanged]] = OrderedDict()
+        self._subscriptions = [
+            bus.subscribe(Detection, self.hear, name="incidents.detections"),
+            bus.subscribe(CommandChanged, self.hear_command, name="incidents.commands"),
+        ]
+
+    def close(self) -> None:
+        """Stop hearing."""
+        for one in self._subscriptions:
+            one.cancel()
+
+    def catch_up(self, source: DetectionSource) -> int:
+        """Hear what was found while this service was away, and finish approvals that a crash cut short.
+
+        Returns:
+            How many detections were asked for.
+        """
+        with self._database.reading() as connection:
+            since_us = store.newest_detection_us(connection)
+        missed = source.detections_since(since_us)
+        for detection in missed:
+            self.hear(detection)
+        self._finish_approvals()
+        return len(missed)
+
+    # ---- detections
+
+    def hear(self, detection: Detection) -> None:
+        """Take one detection message; a message that was taken already changes nothing."""
+        key = _key_of(detection)
+        messages: list[Message] = []
+        with self._database.transaction() as connection:
+            if store.seen_detection(connection, key):
+                return
+            standing = store.find_standing(connection, detection.rule_id, detection.entity_id)
+            if detection.state == "cleared":
+                warning = self._cleared(connection, standing, detection, messages)
+            else:
+                warning = self._raised(connection, standing, detection, messages)
+            store.note_detection(connection, key, warning.id if warning else "", detection.at_us)
+        self._publish(messages)
+        if warning is not None:
+            self._hear_early(warning)
+
+    def _raised(
+        self, connection: Connection, standing: Warning | None, detection: Detection, messages: list[Message]
+    ) -> Warning | None:
+        now_us = self._clock.now_us()
+        if standing is None:
+            if detection.state == "changed" and self._dismissed(connection, detection):
+                return None
+            warning, change = self._new(connection, detection, now_us), "raised"
+        else:
+            is_repeat = detection.id != standing.detection_id
+            warning = replace(
+                standing,
+                detection_id=detection.id,
+                rule_version=detection.rule_version,
+                severity=detection.severity,
+                peak=graver(standing.peak, detection.severity),
+                headline=detection.headline or standing.headline,
+                description=detection.description or standing.description,
+                values=detection.values,
+                location=detection.location or standing.location,
+                changed_at_us=now_us,
+                repeats=standing.repeats + is_repeat,
+                actions=_with_commands(standing.actions, detection),
+                version=standing.version + 1,
+            )
+            change = "repeated" if is_repeat else "severity"
+        told = None
+        if detection.opens_incident and warning.incident_id is None:
+            store.save_warning(connection, warning)
+            told = self._incidents.take_warning(connection, warning, _RULES)
+            warning = replace(warning, incident_id=told.incident.id, version=warning.version + 1)
+        elif warning.incident_id is not None:
+            told = self._incidents.note_warning(connection, warning.incident_id, warning, change, _RULES)
+        store.save_warning(connection, warning)
+        messages.append(WarningChanged(at_us=now_us, warning=warning, change=change))
+        if told is not None:
+            messages.append(told)
+        return warning
+
+    def _dismissed(self, connection: Connection, detection: Detection) -> bool:
+        """Say whether a person cleared this occurrence, and it has not become graver since."""
+        before = store.find_by_detection(connection, detection.id)
+        return before is not None and SEVERITIES.index(detection.severity) <= SEVERITIES.index(before.peak)
+
+    def _new(self, connection: Connection, detection: Detection, now_us: int) -> Warning:
+        return Warning(
+            id=new_id("wrn", self._clock),
+            message_id=self._message_ids.take(now_us, lambda prefix: store.message_ids_with(connection, prefix)),
+            detection_id=detection.id,
+            rule_id=detection.rule_id,
+            rule_version=detection.rule_version,
+            entity_id=detection.entity_id,
+            entity_type=detection.entity_type,
+            severity=detection.severity,
+            peak=detection.severity,
+            category=detection.category,
+            headline=detection.headline,
+            description=detection.description,
+            raised_at_us=detection.raised_at_us,
+            changed_at_us=now_us,
+            values=detection.values,
+            location=detection.location,
+            department=detection.department,
+            deadline_s=detection.deadline_s,
+            actions=_with_commands((), detection),
+        )
+
+    def _cleared(
+        self, connection: Connection, standing: Warning | None, detection: Detection, messages: list[Message]
+    ) -> Warning | None:
+        if standing is None or standing.detection_id != detection.id:
+            return None
+        now_us = self._clock.now_us()
+        warning = replace(
+            _clear(standing, now_us),
+            values=detection.values or standing.values,
+            actions=_with_commands(_clear(standing, now_us).actions, detection),
+        )
+        store.save_warning(connection, warning)
+        messages.append(WarningChanged(at_us=now_us, warning=warning, change="cleared"))
+        if warning.incident_id is not None:
+            told = self._incidents.note_warning(connection, warning.incident_id, warning, "cleared", _RULES)
+            messages.append(told)
+        return warning
+
+    # ---- commands
+
+    def hear_command(self, message: CommandChanged) -> None:
+        """Follow a command that a warning or an incident caused."""
+        messages: list[Message] = []
+        with self._database.transaction() as connection:
+            found = self._follow(connection, message, messages)
+        if not found:
+            self._keep_early(message)
+        self._publish(messages)
+
+    def _follow(self, connection: Connection, message: CommandChanged, messages: list[Message]) -> bool:
+        command = message.command
+        if command.cause is None:
+            return True
+        if command.cause.startswith("inc-"):
+            self._tell_incident(connection, command.cause, message, messages)
+            return True
+        warning = store.find_by_command(connection, command.id)
+        if warning is None:
+            return False
+        actions = tuple(
+            replace(one, command_state=command.state) if one.command_id == command.id else one
+            for one in warning.actions
+        )
+        if actions == warning.actions:
+            return True  # told already
+        warning = replace(warning, actions=actions, changed_at_us=self._clock.now_us(), version=warning.version + 1)
+        store.save_warning(connection, warning)
+        messages.append(WarningChanged(at_us=warning.changed_at_us, warning=warning, change="action"))
+        if warning.incident_id is not None:
+            self._tell_incident(connection, warning.incident_id, message, messages)
+        return True
+
+    def _tell_incident(
+        self, connection: Connection, incident_id: str, message: CommandChanged, messages: list[Message]
+    ) -> None:
+        command = message.command
+        if not store.note_command(connection, f"{command.id}|{command.state}|{command.attempts}", message.at_us):
+            return
+        details = {
+            "command": command.id,
+            "device": command.device_id,
+            "name": command.name,
+            "parameters": command.parameters,
+            "state": command.state,
+            "reason": command.reason,
+            "requested_by": command.requested_by,
+        }
+        try:
+            messages.append(self._incidents.note_event(connection, incident_id, "command", details, _COMMANDS))
+        except NotFound:
+            return  # a cause that only looks like an incident
+
+    def _keep_early(self, message: CommandChanged) -> None:
+        """Keep news of a command whose detection has not been heard yet; the two come on different threads."""
+        self._early.setdefault(message.command.id, []).append(message)
+        while len(self._early) > _MOST_EARLY:
+            self._early.popitem(last=False)
+
+    def _hear_early(self, warning: Warning) -> None:
+        for action in warning.actions:
+            for message in self._early.pop(action.command_id or "", ()):
+                self.hear_command(message)
+
+    # ---- people
+
+    def acknowledge(self, warning_id: str, principal: Principal, note: str | None = None) -> Warning:
+        """Say that a person has seen it; a second time changes nothing."""
+
+        def change(warning: Warning, now_us: int) -> Warning:
+            if warning.acknowledged:
+                return warning
+            return replace(
+                warning,
+                acknowledged=True,
+                acknowledged_by=principal.id,
+                acknowledged_at_us=now_us,
+                note=note or warning.note,
+            )
+
+        return self._change(warning_id, principal, "warning.acknowledge", "acknowledged", change, {"note": note})
+
+    def clear(self, warning_id: str, principal: Principal, note: str | None = None) -> Warning:
+        """Clear it by hand; the rule raises it again only when it becomes graver, or finds it anew.
+
+        Raises:
+            Conflict: ``warning.cleared``.
+        """
+
+        def change(warning: Warning, now_us: int) -> Warning:
+            _still_active(warning)
+            return replace(_clear(warning, now_us), version=warning.version, note=note or warning.note)
+
+        return self._change(warning_id, principal, "warning.acknowledge", "cleared", change, {"note": note})
+
+    def open_incident(
+        self,
+        warning_id: str,
+        principal: Principal,
+        *,
+        department: str | None = None,
+        deadline_us: int | None = None,
+        note: str | None = None,
+    ) -> Incident:
+        """Open an incident from it, or attach it to the open one of the same place and kind.
+
+        Raises:
+            Conflict: ``warning.has_incident``.
+        """
+        with self._database.transaction() as connection:
+            warning = self._locked(connection, warning_id, principal)
+            principal.require("incident.write", department or warning.department)
+            if warning.incident_id is not None:
+                raise Conflict("warning.has_incident", warning_id=warning_id, incident_id=warning.incident_id)
+            told = self._incidents.take_warning(
+                connection, warning, principal, department=department, deadline_us=deadline_us, note=note
+            )
+            now_us = self._clock.now_us()
+            warning = replace(warning, incident_id=told.incident.id, changed_at_us=now_us, version=warning.version + 1)
+            store.save_warning(connection, warning)
+            self._audit.record(
+                principal,
+                "warning.attached",
+                "warning",
+                warning_id,
+                {"incident": told.incident.id},
+                connection=connection,
+            )
+        self._publish([WarningChanged(at_us=now_us, warning=warning, change="attached"), told])
+        return told.incident
+
+    def approve(self, warning_id: str, n: int, principal: Principal, note: str | None = None) -> Warning:
+        """Say yes to a proposed command; it is requested at once, once. Needs ``device.command``.
+
+        Raises:
+            Conflict: ``warning.action_decided``, ``warning.cleared``.
+            NotFound: ``warning.action_unknown``.
+            GulouError: whatever the command service refuses with; the action is then proposed again.
+        """
+        warning = self._decide(warning_id, n, principal, "approved", note)
+        try:
+            self._request(warning, warning.actions[n], principal)
+        except GulouError as error:
+            self._undecide(warning_id, n, error)
+            raise
+        return self.get(warning_id, principal)
+
+    def decline(self, warning_id: str, n: int, principal: Principal, note: str | None = None) -> Warning:
+        """Say no to a proposed command."""
+        return self._decide(warning_id, n, principal, "declined", note)
+
+    def _decide(self, warning_id: str, n: int, principal: Principal, state: Any, note: str | None) -> Warning:
+        def change(warning: Warning, now_us: int) -> Warning:
+            action = _action(warning, n)
+            _still_active(warning)
+            if action.state != "proposed":
+                raise Conflict("warning.action_decided", warning_id=warning_id, n=n, state=action.state)
+            decided = replace(action, state=state, decided_by=principal.id, decided_at_us=now_us, note=note)
+            return _with_action(warning, decided)
+
+        details = {"n": n, "decision": state, "note": note}
+        return self._change(warning_id, principal, "device.command", "action", change, details)
+
+    def _undecide(self, warning_id: str, n: int, error: GulouError) -> None:
+        with self._database.transaction() as connection:
+            warning = store.get_warning(connection, warning_id, lock=True)
+            action = replace(
+                _action(warning, n), state="proposed", decided_by=None, decided_at_us=None, note=error.code
+            )
+            warning = _with_action(warning, action)
+            warning = replace(warning, changed_at_us=self._clock.now_us(), version=warning.version + 1)
+            store.save_warning(connection, warning)
+        self._publish([WarningChanged(at_us=warning.changed_at_us, warning=warning, change="action")])
+
+    def _request(self, warning: Warning, action: Action, principal: Principal) -> None:
+        effect = action.effect
+        expected = None
+        if effect is not None:
+            tolerance = float(effect.get("tolerance", 0.0))
+            expected = ExpectedEffect(effect["entity_id"], effect["property"], effect["value"], tolerance)
+        request = CommandRequest(
+            device_id=action.device_id,
+            name=action.name,
+            parameters=dict(action.parameters),
+            id=action.command_id,
+            effect=expected,
+            cause=warning.detection_id,
+            requested_by=principal.id,
+            effect_within_s=float(effect.get("within_s", 300.0)) if effect else 300.0,
+        )
+        self._desk.request(request, principal)
+
+    def _finish_approvals(self) -> None:
+        """Request what was approved just before a crash; the command's own id keeps it from being sent twice."""
+        oldest_us = self._clock.now_us() - round(self._settings.recover_minutes * 60 * SECOND_US)
+        with self._database.reading() as connection:
+            standing = store.list_warnings(connection, WarningFilter(state="active"), (None, None), 1_000, None)[0]
+        for warning in standing:
+            for action in warning.actions:
+                decided_us = action.decided_at_us or 0
+                if action.state == "approved" and action.command_state is None and decided_us >= oldest_us:
+                    try:
+                        self._request(warning, action, Principal.system(_AS_ACTOR))
+                    except GulouError as error:
+                        self._undecide(warning.id, action.n, error)
+
+    # ---- looking
+
+    def get(self, warning_id: str, principal: Principal) -> Warning:
+        """Return one warning; NotFound also where the asker may not see it."""
+        with self._database.reading() as connection:
+            warning = store.get_warning(connection, warning_id)
+        _visible(warning, principal)
+        return warning
+
+    def list(
+        self, wanted: WarningFilter, principal: Principal, *, limit: int = 50, cursor: str | None = None
+    ) -> WarningPage:
+        """Return warnings of the departments and types that the asker may see, newest first."""
+        principal.require("warning.read")
+        scope = (principal.departments("warning.read"), principal.entity_types("warning.read"))
+        with self._database.reading() as connection:
+            items, total, following = store.list_warnings(connection, wanted, scope, limit, cursor)
+        return WarningPage(tuple(items), total, following)
+
+    # ---- writing
+
+    def _locked(self, connection: Connection, warning_id: str, principal: Principal) -> Warning:
+        warning = store.get_warning(connection, warning_id, lock=True)
+        _visible(warning, principal)
+        return warning
+
+    def _change(
+        self,
+        warning_id: str,
+        principal: Principal,
+        permission: str,
+        what: str,
+        change: Callable[[Warning, int], Warning],
+        details: dict[str, Any],
+    ) -> Warning:
+        now_us = self._clock.now_us()
+        messages: list[Message] = []
+        with self._database.transaction() as connection:
+            before = self._locked(connection, warning_id, principal)
+            principal.require(permission, before.department)
+            after = change(before, now_us)
+            if after == before:
+                return before
+            after = replace(after, changed_at_us=now_us, version=before.version + 1)
+            store.save_warning(connection, after)
+            told = {key: value for key, value in details.items() if value is not None}
+            self._audit.record(principal, f"warning.{what}", "warning", warning_id, told, connection=connection)
+            messages.append(WarningChanged(at_us=now_us, warning=after, change=what))
+            if after.incident_id is not None:
+                line = {"warning": warning_id, "change": what, **told}
+                kind = "action" if what == "action" else "warning"
+                messages.append(self._incidents.note_event(connection, after.incident_id, kind, line, principal))
+        self._publish(messages)
+        return after
+
+    def _publish(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._bus.publish(message)
+
+
+def _key_of(detection: Detection) -> str:
+    text = f"{detection.id}|{detection.state}|{detection.severity}|{detection.at_us}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _with_commands(actions: tuple[Action, ...], detection: Detection) -> tuple[Action, ...]:
+    """Add a detection's commands; what is proposed already is not proposed twice."""
+    found = list(actions)
+    for index, command in enumerate(detection.commands):
+        waiting = [one for one in found if one.state == "proposed"]
+        same = any(
+            (one.device_id, one.name, one.parameters) == (command.device_id, command.name, command.parameters)
+            for one in waiting
+        )
+        if len(found) >= _MOST_ACTIONS or (same and command.approval == "person"):
+            continue
+        found.append(
+            Action(
+                n=len(found),
+                device_id=command.device_id,
+                name=command.name,
+                parameters=command.parameters,
+                approval=command.approval,
+                state="proposed" if command.approval == "person" else "requested",
+                effect=command.effect,
+                command_id=command_id(detection, index),
+            )
+        )
+    return tuple(found)
+
+
+def _clear(warning: Warning, now_us: int) -> Warning:
+    """Nobody decides any more on what a cleared warning had proposed."""
+    actions = tuple(replace(one, state="withdrawn") if one.state == "proposed" else one for one in warning.actions)
+    return replace(
+        warning,
+        state="cleared",
+        cleared_at_us=now_us,
+        changed_at_us=now_us,
+        actions=actions,
+        version=warning.version + 1,
+    )
+
+
+def _action(warning: Warning, n: int) -> Action:
+    if not 0 <= n < len(warning.actions):
+        raise NotFound("warning.action_unknown", warning_id=warning.id, n=n)
+    return warning.actions[n]
+
+
+def _with_action(warning: Warning, action: Action) -> Warning:
+    return replace(warning, actions=tuple(action if one.n == action.n else one for one in warning.actions))
+
+
+def _still_active(warning: Warning) -> None:
+    if warning.state != "active":
+        raise Conflict("warning.cleared", warning_id=warning.id)
+
+
+def _visible(warning: Warning, principal: Principal) -> None:
+    """Who may not see it is not told that it is there."""
+    if not principal.may("warning.read", warning.department, warning.entity_type):
+        raise NotFound("warning.unknown", warning_id=warning.id)
