@@ -55,11 +55,11 @@ class Permission:
 
     def covers(self, action: str, department: str | None, entity_type: str | None) -> bool:
         """Say whether this permission allows an action; None asks for no particular department or type."""
-        if self.action != action:
-            return False
-        if department is not None and self.departments is not None and department not in self.departments:
-            return False
-        return entity_type is None or self.entity_types is None or entity_type in self.entity_types
+        return (
+            self.action == action
+            and _reaches(self.departments, department)
+            and _reaches(self.entity_types, entity_type)
+        )
 
     def includes(self, other: Permission) -> bool:
         """Say whether everything that ``other`` allows is allowed by this one too."""
@@ -68,6 +68,11 @@ class Permission:
             and _covers_set(self.departments, other.departments)
             and _covers_set(self.entity_types, other.entity_types)
         )
+
+
+def _reaches(scope: frozenset[str] | None, asked: str | None) -> bool:
+    """An empty scope reaches nothing, not even what belongs to nobody."""
+    return scope is None or (bool(scope) if asked is None else asked in scope)
 
 
 def _covers_set(wide: frozenset[str] | None, narrow: frozenset[str] | None) -> bool:

@@ -23,6 +23,11 @@ def to_span_us(start: datetime | None, end: datetime | None) -> tuple[int | None
     return from_us, until_us
 
 
+def to_instant_us(moment: datetime | None) -> int | None:
+    """Convert an instant that may be left out."""
+    return to_us(moment) if moment is not None else None
+
+
 def duration_us(text: str) -> int:
     """Read ``24h``, ``15m``, ``7d``; the caller has checked the pattern ``[0-9]+[smhdw]``."""
     number, unit = re.fullmatch(r"(\d+)([smhdw])", text, re.ASCII).groups()  # type: ignore[union-attr]

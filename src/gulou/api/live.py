@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gulou.access import Principal
 from gulou.api.live_sources import LiveSources
-from gulou.api.schemas.live import LiveEntitiesWanted, LiveSubscription, LiveWanted
+from gulou.api.mailbox import Mailbox
+from gulou.api.schemas.live import LiveSubscription
 from gulou.kernel import Denied, render, to_rfc3339
 
 if TYPE_CHECKING:
@@ -34,84 +33,6 @@ _MESSAGE_MAX = 65_536
 _SEND_WITHIN_S = 20.0
 _ACCOUNTING_S = 2.0
 _AUTHENTICATE_S = 30.0
-
-
-class Mailbox:
-    """What waits for one client; filled from any thread, emptied by the client's task.
-
-    Args:
-        wake: tells the client's task that there is something; callable from any thread.
-        bound: messages that may wait in the queue; one more marks the client as too slow.
-        entities_bound: entities that may wait for the next frame; beyond it the longest waiting is forgotten, and the
-            next reading of it comes again.
-    """
-
-    def __init__(self, principal: Principal, wake: Callable[[], None], bound: int, entities_bound: int) -> None:
-        self.principal = principal
-        self.wanted = LiveWanted()
-        self.overflowed = False
-        self._wake = wake
-        self._bound = bound
-        self._entities_bound = entities_bound
-        self._guard = threading.Lock()
-        self._queue: deque[dict[str, Any]] = deque()
-        self._entities: dict[str, dict[str, Any]] = {}
-        self._devices: dict[str, dict[str, Any]] = {}
-
-    def put(self, frame: dict[str, Any]) -> None:
-        """Queue one frame that must not be lost."""
-        with self._guard:
-            if len(self._queue) >= self._bound:
-                self.overflowed = True
-            else:
-                self._queue.append(frame)
-        self._wake()
-
-    def put_entity(self, item: dict[str, Any]) -> None:
-        """Note a changed entity; its values join those that wait already."""
-        with self._guard:
-            is_first = not self._entities
-            waiting = self._entities.pop(item["id"], None)
-            if waiting is not None:
-                item = {**waiting, **item, "values": {**waiting["values"], **item["values"]}}
-            elif len(self._entities) >= self._entities_bound:
-                self._entities.pop(next(iter(self._entities)))
-            self._entities[item["id"]] = item
-        if is_first:  # the frame's time comes by itself once the client's task knows that there will be one
-            self._wake()
-
-    def put_device(self, item: dict[str, Any]) -> None:
-        """Note what happened to a device; the newest only."""
-        with self._guard:
-            self._devices[item["id"]] = item
-            if len(self._devices) > self._entities_bound:
-                self._devices.pop(next(iter(self._devices)))
-        self._wake()
-
-    def take_queue(self) -> list[dict[str, Any]]:
-        """Empty the queue."""
-        with self._guard:
-            taken = list(self._queue)
-            self._queue.clear()
-        return taken
-
-    def take_coalesced(self) -> dict[str, list[dict[str, Any]]]:
-        """Empty what is coalesced: frame kind → items, kinds without items left out."""
-        with self._guard:
-            taken = {"entities": list(self._entities.values()), "device": list(self._devices.values())}
-            self._entities, self._devices = {}, {}
-        return {kind: items for kind, items in taken.items() if items}
-
-    @property
-    def has_coalesced(self) -> bool:
-        return bool(self._entities or self._devices)
-
-    def wants_entity(self, entity_id: str, entity_type: str, point: tuple[float, float] | None) -> bool:
-        """Say whether this client asked for an entity and may see it; ``point`` is (lon, lat)."""
-        wanted = self.wanted.entities
-        if wanted is False or not self.principal.may("entity.read", entity_type=entity_type):
-            return False
-        return wanted is True or _fits(wanted, entity_id, entity_type, point)
 
 
 class LiveHub:
@@ -206,8 +127,7 @@ class LiveHub:
             now = loop.time()
             if now >= frame_due and mailbox.has_coalesced:
                 frame_due = now + settings.live_frame_s
-                for kind, items in mailbox.take_coalesced().items():
-                    await self._send(socket, {"kind": kind, "items": items} | self._stamp())
+                await self._send_coalesced(socket, mailbox)
             if now >= authenticate_due:
                 authenticate_due = now + _AUTHENTICATE_S
                 renewed = await run_in_threadpool(self._renewed, socket)
@@ -223,6 +143,14 @@ class LiveHub:
             if now >= beat_due:
                 beat_due = now + settings.live_heartbeat_s
                 await self._send(socket, {"kind": "heartbeat"} | self._stamp())
+
+    async def _send_coalesced(self, socket: WebSocket, mailbox: Mailbox) -> None:
+        news, devices = mailbox.take_entities(), mailbox.take_devices()
+        if news:
+            items = await run_in_threadpool(lambda: [self._sources.entity_item(one) for one in news])
+            await self._send(socket, {"kind": "entities", "items": items} | self._stamp())
+        if devices:
+            await self._send(socket, {"kind": "device", "items": devices} | self._stamp())
 
     def _renewed(self, socket: WebSocket) -> Principal | None:
         """Ask again who this is: the session may have ended, the roles may have changed."""
@@ -245,19 +173,6 @@ class LiveHub:
 
     def _stamp(self) -> dict[str, str]:
         return {"at": to_rfc3339(self._services.clock.now_us())}
-
-
-def _fits(wanted: LiveEntitiesWanted, entity_id: str, entity_type: str, point: tuple[float, float] | None) -> bool:
-    if wanted.types is not None and entity_type not in wanted.types:
-        return False
-    if wanted.ids is not None and entity_id not in wanted.ids:
-        return False
-    if wanted.bbox is None:
-        return True
-    if point is None:
-        return False
-    west, south, east, north = wanted.bbox
-    return west <= point[0] <= east and south <= point[1] <= north
 
 
 def _wake(loop: asyncio.AbstractEventLoop, awake: asyncio.Event) -> None:

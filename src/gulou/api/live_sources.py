@@ -6,15 +6,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gulou.api.mailbox import EntityNews, Mailbox
 from gulou.api.schemas.live import LiveDevice
 from gulou.api.schemas.shape import View
-from gulou.api.views import accounting_of, command_view
+from gulou.api.views import accounting_of, command_view, incident_view, warning_view
 from gulou.connectivity.commands.events import CommandChanged
 from gulou.connectivity.devices.events import DeviceChanged, DeviceConnected, DeviceDisconnected
+from gulou.hub.context import EntityChanged
 from gulou.kernel import to_rfc3339
+from gulou.operations.incidents.events import IncidentChanged, WarningChanged
 
 if TYPE_CHECKING:
-    from gulou.api.live import Mailbox
     from gulou.api.services import Services
     from gulou.connectivity.bus import Subscription
 
@@ -37,6 +39,9 @@ class LiveSources:
         """Begin to listen; live views never hold the bus up, so their queues lose the oldest when full."""
         listen = partial(self._services.bus.subscribe, bound=_BOUND, lossless=False)
         self._subscriptions = [
+            listen(EntityChanged, self._on_entity, name="live-entities"),
+            listen(WarningChanged, self._on_warning, name="live-warnings"),
+            listen(IncidentChanged, self._on_incident, name="live-incidents"),
             listen(CommandChanged, self._on_command, name="live-commands"),
             listen(DeviceConnected, self._on_connected, name="live-connected"),
             listen(DeviceDisconnected, self._on_disconnected, name="live-disconnected"),
@@ -52,6 +57,55 @@ class LiveSources:
     def accounting(self) -> dict[str, Any]:
         """Return the ledger as it stands."""
         return accounting_of(self._services.ledger.accounts(), to_rfc3339(self._services.clock.now_us()))
+
+    def entity_item(self, news: EntityNews) -> dict[str, Any]:
+        """Return the newest values of what has changed of an entity."""
+        entity = None if news.deleted else self._services.context.find_entity(news.id)
+        if entity is None:
+            return {"id": news.id, "type": news.type, "values": {}, "deleted": True}
+        item: dict[str, Any] = {"id": news.id, "type": news.type, "values": {}, "deleted": False}
+        observed_us = 0
+        for name in news.properties:
+            attribute = entity.find(name)
+            if attribute is None:
+                continue
+            observed_us = max(observed_us, attribute.observed_at_us or 0)
+            if name == "location":
+                item["location"] = attribute.value
+            else:
+                item["values"][name] = attribute.value
+        item["observedAt"] = to_rfc3339(observed_us) if observed_us else None
+        return item
+
+    def _on_entity(self, message: EntityChanged) -> None:
+        wanting = [mailbox for mailbox in self._mailboxes() if mailbox.wanted.entities is not False]
+        if not wanting:
+            return
+        point = self._services.context.position_of(message.entity_id)
+        news = EntityNews(message.entity_id, message.entity_type, message.properties, message.deleted)
+        for mailbox in wanting:
+            if mailbox.wants_entity(message.entity_id, message.entity_type, point):
+                mailbox.put_entity(news)
+
+    def _on_warning(self, message: WarningChanged) -> None:
+        warning = message.warning
+        frame: dict[str, Any] | None = None
+        for mailbox in self._mailboxes():
+            if mailbox.wanted.warnings and mailbox.principal.may(
+                "warning.read", warning.department, warning.entity_type
+            ):
+                frame = frame or _frame("warning", message.at_us, warning_view(warning))
+                mailbox.put(frame)
+
+    def _on_incident(self, message: IncidentChanged) -> None:
+        incident = message.incident
+        frame: dict[str, Any] | None = None
+        for mailbox in self._mailboxes():
+            wanted = mailbox.wanted.incidents
+            is_wanted = wanted is True or (wanted is not False and incident.id in wanted)
+            if is_wanted and mailbox.principal.may("incident.read", incident.department):
+                frame = frame or _frame("incident", message.at_us, incident_view(incident))
+                mailbox.put(frame)
 
     def _on_command(self, message: CommandChanged) -> None:
         wanting = [mailbox for mailbox in self._mailboxes() if mailbox.wanted.commands]

@@ -28,6 +28,12 @@ def test_what_belongs_to_nobody_is_common_to_all():
     assert officer(Permission("device.write", departments=frozenset({"water"}))).may("device.write", department=None)
 
 
+def test_an_empty_scope_reaches_nothing_at_all():
+    nowhere = officer(Permission("entity.read", frozenset()), Permission("entity.read", None, frozenset()))
+    assert not nowhere.may("entity.read")
+    assert not nowhere.may("entity.read", "water", "Pump")
+
+
 def test_scopes_of_different_permissions_do_not_mix():
     mixed = officer(
         Permission("entity.read", frozenset({"water"}), frozenset({"Pump"})),

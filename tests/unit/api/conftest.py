@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from gulou.access import AccessService, DeviceCredentials, Passwords, Principal
 from gulou.api import ApiSettings, Services, create_app
 from gulou.connectivity.bus import MemoryBus
+from gulou.connectivity.commands import CommandService
+from gulou.connectivity.devices import DeviceRegistry
 from gulou.connectivity.intake import (
     Flaw,
     IntakeService,
@@ -19,9 +22,15 @@ from gulou.connectivity.intake import (
     SqlRejectStore,
     Submission,
 )
+from gulou.hub.context import ContextService, MemoryContextStore
 from gulou.hub.history import HistoryService
-from gulou.kernel import Fault, VirtualClock, from_rfc3339
+from gulou.hub.rules import RuleService
+from gulou.kernel import VirtualClock, from_rfc3339
+from gulou.operations.incidents import IncidentService, WarningService
+from gulou.packs import PackService
 from gulou.records import Database
+from gulou.sensing.loading import LoadService, RejectReplayer
+from gulou.sensing.sdk.mapping import MappingRegistry
 from gulou.vocabulary import Vocabulary
 
 with warnings.catch_warnings():
@@ -29,18 +38,9 @@ with warnings.catch_warnings():
     from starlette.testclient import TestClient
 
 CHEAP = {"memory_kib": 8, "passes": 1, "lanes": 1}
+PACKS = Path(__file__).parents[3] / "packs"
 NOW = "2026-07-01T08:00:00Z"
 PASSWORD = "correct horse battery"
-
-
-class Absent:
-    """Stands for a service that a test has no need of."""
-
-    def __init__(self, part: str) -> None:
-        self._part = part
-
-    def __getattr__(self, name: str) -> Any:
-        raise Fault("fault.absent", part=self._part)
 
 
 @dataclass
@@ -50,6 +50,7 @@ class City:
     services: Services
     clock: VirtualClock
     client: TestClient
+    mappings: MappingRegistry
     password: str = PASSWORD
 
     def client_from(self, address: str = "10.0.0.7", **options: Any) -> TestClient:
@@ -96,43 +97,68 @@ def console_directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def city(tmp_path: Path, console_directory: Path, city_settings: ApiSettings) -> Iterator[City]:
+    with built_city(tmp_path, console_directory, city_settings) as city:
+        yield city
+
+
+@pytest.fixture(scope="module")
+def shared_city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
+    """One city for all tests of a module that change nothing."""
+    with built_city(tmp_path_factory.mktemp("city"), None, ApiSettings()) as city:
+        yield city
+
+
+@contextmanager
+def built_city(folder: Path, console_directory: Path | None, settings: ApiSettings) -> Iterator[City]:
     clock = VirtualClock(from_rfc3339(NOW))
-    database = Database.at(tmp_path / "records.db")
+    database = Database.at(folder / "records.db")
     database.create_tables()
-    vocabulary = Vocabulary.load()
-    bus = MemoryBus()
+    vocabulary, bus, mappings = Vocabulary.load(), MemoryBus(), MappingRegistry()
     access = AccessService(database, clock, passwords=Passwords(**CHEAP))
     access.create_user(Principal.system("test"), "admin", PASSWORD, roles=["admin"])
+    credentials = DeviceCredentials(database, clock, passwords=Passwords(**CHEAP))
+    devices = DeviceRegistry(database, clock, bus, access.audit, credentials)
+    commands = CommandService(database, clock, bus, access.audit, devices)
+    context = ContextService(MemoryContextStore(), clock, bus, vocabulary, access.audit)
     ledger, rejects = Ledger(database, clock), SqlRejectStore(database, clock)
-    history = HistoryService(tmp_path / "history", clock)
-    intake = IntakeService(MemoryLog(), vocabulary, clock, ledger, consumers=[rejects, history])
+    history = HistoryService(folder / "history", clock)
+    rules = RuleService(database, clock, bus, context, devices=devices)
+    incidents = IncidentService(database, clock, bus, access.audit)
+    warnings = WarningService(database, clock, bus, access.audit, commands, incidents)
+    consumers = [rejects, context, history, commands, rules]
+    intake = IntakeService(MemoryLog(), vocabulary, clock, ledger, consumers=consumers)
+    packs = PackService(
+        (folder / "packs", PACKS), folder / "running", vocabulary, mappings, rules, database, clock, access.audit
+    )
+    rules.start(0)
     intake.start()
     services = Services(
         clock=clock,
         access=access,
-        credentials=DeviceCredentials(database, clock, passwords=Passwords(**CHEAP)),
+        credentials=credentials,
         vocabulary=vocabulary,
         bus=bus,
         intake=intake,
         ledger=ledger,
         rejects=rejects,
+        replayer=RejectReplayer(rejects, mappings, intake, devices),
+        loads=LoadService(intake, mappings, ledger, clock),
+        devices=devices,
+        commands=commands,
+        context=context,
         history=history,
-        replayer=Absent("replayer"),
-        loads=Absent("loads"),
-        devices=Absent("devices"),
-        commands=Absent("commands"),
-        context=Absent("context"),
-        rules=Absent("rules"),
-        warnings=Absent("warnings"),
-        incidents=Absent("incidents"),
-        packs=Absent("packs"),
-        data_directory=tmp_path,
+        rules=rules,
+        warnings=warnings,
+        incidents=incidents,
+        packs=packs,
+        data_directory=folder,
         started_at_us=clock.now_us(),
         console_directory=console_directory,
-        settings=city_settings,
+        settings=settings,
     )
     with TestClient(create_app(services), base_url="http://city.test") as client:
-        yield City(services, clock, client)
+        yield City(services, clock, client, mappings)
     intake.stop()
+    context.close()
     history.close()
     database.close()

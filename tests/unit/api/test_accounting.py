@@ -8,7 +8,9 @@ from gulou.kernel import from_rfc3339
 
 
 def level(value, at="2026-07-01T07:59:00Z", local="drain-1"):
-    return Reading(f"urn:ngsi-ld:WaterLevelObserved:{local}", "WaterLevelObserved", "waterLevel", value, from_rfc3339(at))
+    return Reading(
+        f"urn:ngsi-ld:WaterLevelObserved:{local}", "WaterLevelObserved", "waterLevel", value, from_rfc3339(at)
+    )
 
 
 @pytest.fixture

@@ -33,7 +33,13 @@ def lines(answer):
 
 
 def test_days_begin_at_the_midnight_of_the_zone(fed):
-    params = {"type": "AirQualityObserved", "property": "pm25", "aggregate": "mean", "every": "1d", "zone": "Asia/Shanghai"}
+    params = {
+        "type": "AirQualityObserved",
+        "property": "pm25",
+        "aggregate": "mean",
+        "every": "1d",
+        "zone": "Asia/Shanghai",
+    }
     assert lines(fed.client.get("/api/v1/history", params=params)) == [
         {"time": "2026-06-29T00:00:00+08:00", "value": 10.0, "count": 1},
         {"time": "2026-06-30T00:00:00+08:00", "value": 30.0, "count": 2},

@@ -15,7 +15,9 @@ def test_who_am_i(city):
     session = city.client.get("/api/v1/session").json()
     assert session["principal"]["name"] == "steward"
     assert session["principal"]["department"] == "water"
-    assert {"action": "device.write", "departments": ["water"], "entity_types": None} in session["principal"]["permissions"]
+    assert {"action": "device.write", "departments": ["water"], "entity_types": None} in session["principal"][
+        "permissions"
+    ]
     assert session["expires_at"] == "2026-07-02T08:00:00Z"
     assert session["csrf_token"] == city.client.headers["X-Gulou-Csrf"]
 

@@ -31,7 +31,9 @@ def test_every_change_is_on_the_trail_without_secrets(city):
     made = city.client.post("/api/v1/users", json={"name": "Li"}).json()
     token = city.client.post("/api/v1/tokens", json={"name": "t", "permissions": [{"action": "device.read"}]}).json()
     city.client.delete(f"/api/v1/tokens/{token['token']['id']}")
-    page = city.client.get("/api/v1/audit", params={"actor": city.client.get("/api/v1/session").json()["principal"]["id"]})
+    page = city.client.get(
+        "/api/v1/audit", params={"actor": city.client.get("/api/v1/session").json()["principal"]["id"]}
+    )
     assert [entry["action"] for entry in page.json()["items"]] == ["token.revoked", "token.created", "user.created"]
     assert made["password"] not in page.text
     assert token["secret"] not in page.text

@@ -21,7 +21,7 @@ from gulou.api.routes import (
     warnings,
 )
 
-__all__ = ["api_routes"]
+__all__ = ["api_routes", "area_routers"]
 
 _AREAS = (
     session, users, vocabulary, entities, history, devices, commands, warnings, incidents, rules, packs, accounting,
@@ -29,11 +29,14 @@ _AREAS = (
 )  # fmt: skip
 
 
+def area_routers() -> list[APIRouter]:
+    """Return the routers of all areas, the public ones first."""
+    return [area.public_router for area in (session, system)] + [area.router for area in _AREAS]
+
+
 def api_routes() -> APIRouter:
     """Gather all routes under the API's prefix."""
     whole = APIRouter(prefix=API_PREFIX)
-    for area in (session, system):
-        whole.include_router(area.public_router)
-    for area in _AREAS:
-        whole.include_router(area.router)
+    for router in area_routers():
+        whole.include_router(router)
     return whole

@@ -32,7 +32,8 @@ router = APIRouter(tags=["accounting"])
 Filter = Annotated[str | None, Query(max_length=256)]
 Reader = Annotated[Principal, needs("intake.read")]
 Writer = Annotated[Principal, needs("intake.write")]
-LoadBody = Annotated[bytes, body_of(67_108_864)]
+_CHUNK_BYTES_MAX = 16_777_216
+LoadBody = Annotated[bytes, body_of(_CHUNK_BYTES_MAX)]
 _PREVIEW = 200
 _NDJSON_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
@@ -73,8 +74,15 @@ def list_rejected(
 
 @router.post("/rejected/replay")
 def replay_rejected(at: At, asker: Writer, entry: ReplayEntry) -> ReplayResult:
-    """Read rejects again, after their mapping was mended."""
-    raise NotImplementedError
+    """Read rejects again, after their mapping was mended: those of `ids`, or all that fit the filter."""
+    if entry.ids is not None:
+        result = at.replayer.replay(entry.ids[: entry.limit], entry.mapping)
+    else:
+        query = RejectQuery(source=entry.source, code=entry.code)
+        result = at.replayer.replay_matching(query, entry.mapping, entry.limit)
+    details = {"replayed": result.replayed, "source": entry.source, "code": entry.code, "mapping": entry.mapping}
+    at.access.audit.record(asker, "rejected.replayed", "rejected", entry.source or "", details)
+    return to_view(ReplayResult, result)
 
 
 @router.get("/rejected/{reject_id}")
@@ -105,13 +113,17 @@ def take_load(
     file_name: Annotated[str, Query(max_length=500)] = "",
 ) -> ReceiptView:
     """Take a chunk of a file's records (NDJSON); answered when durable, a repetition changes nothing."""
-    raise NotImplementedError
+    receipt = at.loads.take(
+        mapping, origin=origin, position=position, rows=rows, file_name=file_name, first_row=first_row
+    )
+    return to_view(ReceiptView, receipt)
 
 
 @router.get("/loads/{mapping}/origins/{origin:path}")
 def get_load_origin(at: At, asker: Reader, mapping: str, origin: str) -> OriginView:
     """Say how far a load has come, so that it can be resumed; position 0 for an unknown one."""
-    found = at.ledger.origin(origin)
+    at.intake.settle()  # the account then counts everything that was acknowledged
+    found = at.loads.origin(mapping, origin)
     if found is None:
         return OriginView(origin=origin, position=0)
     return OriginView(origin=origin, position=found.position, account=account_view(found.account))

@@ -17,8 +17,10 @@ from gulou.api.services import Services
 from gulou.api.shaping import json_response
 from gulou.hub.context import Entity, EntityQuery, to_key_values, to_normalized
 from gulou.hub.history import DEFAULT_INSTANCE, HistoryQuery
+from gulou.hub.rules import SEVERITIES
 from gulou.kernel import NotFound, from_us
 from gulou.kernel.geometry import parse_box
+from gulou.operations.incidents import WarningFilter
 
 router = APIRouter(tags=["entities"])
 
@@ -29,6 +31,7 @@ Box = Annotated[str | None, Query(max_length=200, description="west,south,east,n
 Representation = Literal["normalized", "keyValues"]
 Format = Annotated[Representation, Query(alias="format")]
 EntityBody = Annotated[dict[str, Any], Body()]
+_WARNING_PAGES = 20
 _Q = "NGSI-LD filter: `waterLevel>2.5;name~=bridge`"
 _POLYGON = "GeoJSON Polygon, or lon,lat;lon,lat;…"
 
@@ -149,7 +152,7 @@ def list_map_features(
     names = [_name_of(at.context.find_entity(place.id), language) for place in places]
     kinds = sorted({place.type for place in places})
     index = {kind: position for position, kind in enumerate(kinds)}
-    states = at.warnings.gravest_by_entity() if asker.may("warning.read") else {}
+    states = _states(at, asker) if asker.may("warning.read") else {}
     return json_response(
         {
             "types": kinds,
@@ -189,6 +192,21 @@ def _readable(at: Services, asker: Principal, entity_id: str) -> Entity:
     if not any(asker.may("entity.read", entity_type=name) for name in entity.types):
         raise NotFound("entity.unknown", entity_id=entity_id)
     return entity
+
+
+def _states(at: Services, asker: Principal) -> dict[str, str]:
+    """Return the gravest severity of the active warnings on each entity."""
+    states: dict[str, str] = {}
+    cursor: str | None = None
+    for _ in range(_WARNING_PAGES):
+        page = at.warnings.list(WarningFilter(state="active"), asker, limit=1000, cursor=cursor)
+        for warning in page.items:
+            before = states.get(warning.entity_id, warning.severity)
+            states[warning.entity_id] = max(before, warning.severity, key=SEVERITIES.index)
+        cursor = page.next
+        if cursor is None:
+            break
+    return states
 
 
 def _written(entity: Entity, representation: Representation) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class LiveEntity(View):
     type: str
     values: dict[str, Any]
     observedAt: Instant | None = None  # noqa: N815  # NGSI-LD's own spelling
-    location: Geometry | None = None
+    location: Geometry | None = Field(default=None, description="where it is now, if it has moved")
+    deleted: bool = False
 
 
 class LiveEntitiesFrame(View):

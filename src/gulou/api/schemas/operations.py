@@ -19,20 +19,26 @@ class ActionView(View):
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     approval: str = "person"
-    state: str = Field(description="proposed, approved, declined or requested (needed nobody's yes)")
+    state: str = Field(description="proposed, approved, declined, withdrawn, or requested (needed nobody's yes)")
+    effect: dict[str, Any] | None = None
     decided_by: str | None = None
     decided_at: Instant | None = None
+    note: str | None = None
     command_id: str | None = None
+    command_state: str | None = Field(default=None, description="of the command, once there is one")
 
 
 class WarningView(View):
     """A warning (预警)."""
 
     id: str
+    message_id: str = Field(default="", description="for the exchange with other systems")
+    detection_id: str = ""
     rule_id: str
     entity_id: str
     entity_type: str
     severity: Severity
+    peak: Severity = Field(default="blue", description="the gravest so far")
     category: str
     state: Literal["active", "cleared"]
     acknowledged: bool
@@ -96,6 +102,8 @@ class IncidentView(View):
     department: str | None = None
     deadline_at: Instant | None = None
     overdue: bool = False
+    escalations: int = 0
+    dispatched_at: Instant | None = None
     opened_at: Instant
     opened_by: str
     changed_at: Instant
@@ -165,6 +173,7 @@ class CloseEntry(Entry):
 
     result: str = Field(min_length=1, max_length=4000)
     version: int | None = None
+    cancel_tasks: bool = Field(default=False, description="cancel what is not done; else open tasks are a conflict")
 
 
 class ReopenEntry(Entry):

@@ -69,6 +69,9 @@ class SystemView(View):
     disk_full: bool = Field(description="ingest answers `unavailable` until there is room")
     intake: dict[str, Any]
     history: dict[str, Any]
+    context: dict[str, Any]
+    rules: dict[str, Any]
+    commands: dict[str, Any]
     bus: list[dict[str, Any]] = Field(description="subscribers with their counters")
     consumers: list[dict[str, Any]] = Field(description="what applies the log, and how far it is")
     adapters: list[dict[str, Any]]
