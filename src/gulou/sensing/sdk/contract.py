@@ -181,7 +181,7 @@ class UplinkContract(AdapterFixture):
         assert peer.wait_acknowledged(_PATIENCE_S)
 
     def test_nothing_is_acknowledged_while_the_intake_is_unavailable(self, house: House, peer: Peer) -> None:
-        house.intake.unavailable = Unavailable("intake.disk_full")
+        house.intake.unavailable = Unavailable("intake.disk_full", path="log", free_mb=0)
         peer.write(peer.frame({"level": 2.5}, AT))
         assert not peer.wait_acknowledged(_QUIET_S)
         assert house.intake.readings == []
@@ -233,7 +233,7 @@ class UplinkContract(AdapterFixture):
     def test_a_channel_that_is_not_bound_is_rejected(self, house: House, peer: Peer) -> None:
         peer.write(peer.frame({"colour": 7.0}, AT))
         assert eventually(lambda: house.intake.rejected)
-        assert house.intake.codes() == ["device.channel_unbound"]
+        assert house.intake.codes() == ["payload.channel_unbound"]
 
     def test_the_same_message_twice_counts_once(self, house: House, peer: Peer) -> None:
         assert peer.send({"level": 2.5})
@@ -319,4 +319,4 @@ class CommandContract(AdapterFixture):
         other.answer("cmd-1", ok=True)
         assert eventually(lambda: house.intake.rejected)
         assert house.commands.answers == []
-        assert house.intake.codes() == ["command.not_yours"]
+        assert house.intake.codes() == ["payload.command_not_yours"]

@@ -44,7 +44,12 @@ class FoundAdapter(msgspec.Struct, frozen=True):
         """Return the class of its settings. Raises Invalid ``adapter.entry_missing``."""
         made = self._named(self.manifest.settings or "")
         if not (isinstance(made, type) and issubclass(made, BaseModel)):
-            raise Invalid("adapter.entry_missing", adapter=self.manifest.name, entry=self.manifest.settings)
+            raise Invalid(
+                "adapter.entry_missing",
+                adapter=self.manifest.name,
+                entry=self.manifest.settings,
+                detail="no settings class",
+            )
         return made
 
     def make(self, settings: BaseModel | None, context: AdapterContext) -> Adapter:
@@ -55,7 +60,8 @@ class FoundAdapter(msgspec.Struct, frozen=True):
         """
         create = self._named(self.manifest.entry)
         if not callable(create):
-            raise Invalid("adapter.entry_missing", adapter=self.manifest.name, entry=self.manifest.entry)
+            entry = self.manifest.entry
+            raise Invalid("adapter.entry_missing", adapter=self.manifest.name, entry=entry, detail="no function")
         made = create(settings, context)
         if not isinstance(made, Adapter):
             raise Invalid("adapter.entry_broken", adapter=self.manifest.name, entry=self.manifest.entry)

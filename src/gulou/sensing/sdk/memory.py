@@ -223,7 +223,7 @@ class MemoryCommands:
     def get_command(self, command_id: str) -> Command:
         """See ``CommandDesk``."""
         if command_id not in self._commands:
-            raise NotFound("command.unknown", command_id=command_id)
+            raise NotFound("command.unknown", id=command_id)
         return self._commands[command_id]
 
     def acknowledge(self, command_id: str, ok: bool, detail: str | None, at_us: int) -> None:

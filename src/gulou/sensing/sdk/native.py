@@ -117,7 +117,7 @@ class DeviceFormat:
             where = f"[{index}]"
             value = record.value if record.value is not None else record.sum
             if isinstance(value, bytes):
-                items.append((where, Flaw("reading.data_value", {"name": record.name}, where)))
+                items.append((where, Flaw("payload.data_value", {"name": record.name}, where)))
                 continue
             channel = record.name
             if self._devices.resolve(device_id, channel) is None:
@@ -128,7 +128,7 @@ class DeviceFormat:
     def _item(self, device_id: str, channel: str, value: Any, at_us: int, where: str, unit: str | None = None) -> Item:
         binding = self._devices.resolve(device_id, channel)
         if binding is None:
-            return where, Flaw("device.channel_unbound", {"device_id": device_id, "channel": channel[:128]}, where)
+            return where, Flaw("payload.channel_unbound", {"device_id": device_id, "channel": channel[:128]}, where)
         return where, Reading(
             binding.entity_id,
             binding.entity_type,

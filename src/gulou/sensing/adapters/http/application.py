@@ -104,7 +104,7 @@ class IngestApplication:
         """Find out who asks.
 
         Raises:
-            Denied: ``access.unauthenticated``, ``access.denied``, ``device.topic_denied``.
+            Denied: ``access.unauthenticated``, ``access.denied``, ``payload.topic_denied``.
         """
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         sender = None
@@ -146,7 +146,7 @@ class IngestApplication:
             return sender
         child = self._context.devices.find_device(child_id)
         if child is None or child.gateway_id != sender.device_id:
-            raise Denied("device.not_a_child", device_id=child_id[:128], gateway_id=sender.device_id)
+            raise Denied("http.not_a_child", device_id=child_id[:128], gateway_id=sender.device_id)
         return Sender(child_id, None)
 
     # -- readings -------------------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ class IngestApplication:
     def _settle(self, device_id: str, command_id: str, reply: CommandReply) -> None:
         commands = self._context.commands
         if commands is None:
-            raise NotFound("command.unknown", command_id=command_id[:128])
+            raise NotFound("command.unknown", id=command_id[:128])
         if commands.get_command(command_id).device_id != device_id:
-            raise Invalid("command.not_yours", command_id=command_id[:128], device_id=device_id)
+            raise Invalid("payload.command_not_yours", command_id=command_id[:128], device_id=device_id)
         detail = reply.detail[:500] if reply.detail else None
         commands.acknowledge(command_id, reply.ok, detail, self._context.clock.now_us())
 

@@ -47,7 +47,7 @@ class PublishReader:
         device_id, leaf = own
         if not may_speak_for(self._context.devices, sender_id, device_id):
             known = self._context.devices.find_device(device_id) is not None
-            code = "device.topic_denied" if known else "device.unknown"
+            code = "payload.topic_denied" if known else "device.unknown"
             return self._flawed(publish, sender_id, code, device_id=device_id, topic=publish.topic[:200])
         if leaf == "acks":
             return self._answer(publish, device_id)
@@ -65,7 +65,7 @@ class PublishReader:
         device_id = captures.get("device", sender_id)
         if not may_speak_for(self._context.devices, sender_id, device_id):
             return self._flawed(
-                publish, sender_id, "device.topic_denied", device_id=device_id[:128], topic=publish.topic[:200]
+                publish, sender_id, "payload.topic_denied", device_id=device_id[:128], topic=publish.topic[:200]
             )
         return self._mapped(publish, mapping.name, device_id, captures, now_us)
 
@@ -89,9 +89,9 @@ class PublishReader:
         commands = self._context.commands
         try:
             if commands is None:
-                raise NotFound("command.unknown", command_id=answer.answer.id[:128])
+                raise NotFound("command.unknown", id=answer.answer.id[:128])
             if commands.get_command(answer.answer.id).device_id != answer.device_id:
-                raise Invalid("command.not_yours", command_id=answer.answer.id[:128], device_id=answer.device_id)
+                raise Invalid("payload.command_not_yours", command_id=answer.answer.id[:128], device_id=answer.device_id)
             now_us = self._context.clock.now_us()
             detail = answer.answer.detail[:500] if answer.answer.detail else None
             commands.acknowledge(answer.answer.id, answer.answer.ok, detail, now_us)
