@@ -247,3 +247,33 @@ def test_whatever_is_torn_off_the_end_what_was_committed_before_is_there(tmp_pat
     before = [record for records in commits[:-1] for record in records]
     found = read_all(directory, SMALL)
     assert found in (before, before + commits[-1])
+
+
+def test_the_next_segment_is_made_ahead_and_used(tmp_path):
+    log = SegmentLog(tmp_path, SMALL)
+    log.prepare()
+    assert not list(tmp_path.glob("spare-*"))
+    log.append([b"x" * 6_000])
+    log.prepare()
+    log.prepare()
+    [spare] = tmp_path.glob("spare-*.free")
+    log.append([b"y" * 6_000])
+    assert not spare.exists()
+    assert len(segments(tmp_path)) == 2
+    assert [record[:1] for _, record in log.read_from(1)] == [b"x", b"y"]
+    log.close()
+
+
+def test_what_was_half_made_is_cleared_away(tmp_path):
+    (tmp_path / "spare-1.new").write_bytes(b"half")
+    SegmentLog(tmp_path, SMALL).close()
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_making_ahead_without_room_is_left_for_the_commit(tmp_path, file_size_limit):
+    log = SegmentLog(tmp_path, LogSettings(segment_mb=0.06))
+    log.append([b"x" * 50_000])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    log.prepare()
+    assert not list(tmp_path.glob("spare-*"))
+    log.close()

@@ -47,5 +47,8 @@ class MemoryLog:
                 del self._records[:count]
                 self._forgotten += count
 
+    def prepare(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing; the records stay."""

@@ -60,6 +60,8 @@ class SegmentLog:
         self._lock_descriptor = _lock(directory / "lock")
         self._descriptor = -1
         try:
+            for unfinished in directory.glob("spare-*.new"):
+                unfinished.unlink()
             self._segments = self._list_segments()
             if self._segments:
                 self._open_last()
@@ -123,10 +125,37 @@ class SegmentLog:
     def forget_before(self, sequence: int) -> None:
         """Give up full segments that end before ``sequence``, except the newest ``keep_segments`` of them."""
         with self._guard:
+            given_up = False
             while len(self._segments) > self._settings.keep_segments + 1:
                 if self._segments[1].first_sequence > sequence:
-                    return
+                    break
                 self._recycle(self._segments.pop(0))
+                given_up = True
+            if given_up:  # before the file is written over, its old name must be gone for good
+                _sync_directory(self._directory)
+
+    def prepare(self) -> None:
+        """Write the next segment out when this one is half full, so that no commit has to wait for it; any thread.
+
+        A disk without room is left for the commit to notice.
+        """
+        with self._guard:
+            due = self._descriptor >= 0 and self._offset > self._size // 2 and not self._find_spare(self._segment_bytes)
+        if not due:
+            return
+        fresh = self._directory / f"spare-{secrets.token_hex(6)}.new"
+        try:
+            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            try:
+                _fill(descriptor, self._segment_bytes)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            fresh.rename(fresh.with_suffix(".free"))
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            if error.errno not in _NO_SPACE:
+                raise Fault("log.write_failed", file=str(fresh), problem=os.strerror(error.errno or 0)) from error
 
     def size_bytes(self) -> int:
         """Return what the log occupies on disk."""
@@ -190,7 +219,7 @@ class SegmentLog:
         """Go on in a new file, which is whole and named only when it is durable."""
         size = max(self._segment_bytes, DATA_OFFSET + frame_length)
         head = Head(self._last + 1, secrets.randbits(64))
-        fresh = self._take_spare(size)
+        fresh = self._find_spare(size) or self._directory / f"spare-{secrets.token_hex(6)}.free"
         descriptor = -1
         try:
             descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -226,11 +255,9 @@ class SegmentLog:
             ) from error
         self._size = size
 
-    def _take_spare(self, size: int) -> Path:
-        for spare in sorted(self._directory.glob("spare-*.free")):
-            if spare.stat().st_size == size:
-                return spare
-        return self._directory / f"spare-{secrets.token_hex(6)}.free"
+    def _find_spare(self, size: int) -> Path | None:
+        spares = sorted(self._directory.glob("spare-*.free"))
+        return next((spare for spare in spares if spare.stat().st_size == size), None)
 
     def _recycle(self, segment: _Segment) -> None:
         spares = len(list(self._directory.glob("spare-*.free")))

@@ -77,6 +77,9 @@ class ReadingLog(Protocol):
     def forget_before(self, sequence: int) -> None:
         """Allow segments that end before ``sequence`` to be recycled."""
 
+    def prepare(self) -> None:
+        """Do ahead what the next appends would have to wait for; called now and then, beside them."""
+
     def close(self) -> None: ...
 
 

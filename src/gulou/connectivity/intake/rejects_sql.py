@@ -122,7 +122,15 @@ class SqlRejectStore:
             if payload_id is None:
                 payload_id = payload_ids[id(reject.raw)] = f"{batch.sequence:012d}-{len(payload_ids):06d}"
                 excerpt = reject.raw[:_EXCERPT].decode("utf-8", "replace").replace("\0", "\ufffd")
-                self._raws.append({"id": payload_id, "sequence": batch.sequence, "raw": reject.raw, "excerpt": excerpt})
+                self._raws.append(
+                    {
+                        "id": payload_id,
+                        "sequence": batch.sequence,
+                        "raw": reject.raw,
+                        "size": len(reject.raw),
+                        "excerpt": excerpt,
+                    }
+                )
             self._rejects.append(
                 {
                     "id": reject.id,
@@ -164,20 +172,35 @@ class SqlRejectStore:
             return
         self._retention_due_us = now_us + _RETENTION_US
         oldest_us = now_us - int(self._settings.keep_rejects_days * _DAY_US)
-        surplus = connection.execute(
-            select(intake_rejects.c.id)
-            .order_by(intake_rejects.c.id.desc())
-            .offset(self._settings.keep_rejects)
-            .limit(1)
-        ).scalar_one_or_none()
         gone = connection.execute(delete(intake_rejects).where(intake_rejects.c.received_at_us < oldest_us)).rowcount
-        if surplus is not None:
-            gone += connection.execute(delete(intake_rejects).where(intake_rejects.c.id <= surplus)).rowcount
+        for surplus in (self._over_count(connection), self._over_size(connection)):
+            if surplus is not None:
+                gone += connection.execute(delete(intake_rejects).where(intake_rejects.c.id <= surplus)).rowcount
         if gone:
             oldest = connection.execute(select(func.min(intake_rejects.c.sequence))).scalar_one_or_none()
             limit = self._applied + 1 if oldest is None else oldest
             connection.execute(delete(intake_raws).where(intake_raws.c.sequence < limit))
             connection.execute(intake_forgotten.insert().values(count=gone))
+
+    def _over_count(self, connection: Connection) -> str | None:
+        """Return the newest reject that is too many; None if there are not too many."""
+        ids = select(intake_rejects.c.id).order_by(intake_rejects.c.id.desc())
+        return connection.execute(ids.offset(self._settings.keep_rejects).limit(1)).scalar_one_or_none()
+
+    def _over_size(self, connection: Connection) -> str | None:
+        """Return the newest reject of the log record up to which raw bytes must go; None if they are not too many."""
+        over = connection.execute(select(func.coalesce(func.sum(intake_raws.c.size), 0))).scalar_one()
+        over -= int(self._settings.keep_rejects_mb * 1024 * 1024)
+        if over <= 0:
+            return None
+        last = 0
+        sizes = select(intake_raws.c.sequence, intake_raws.c.size).order_by(intake_raws.c.id)
+        for sequence, size in connection.execute(sizes):
+            last = sequence
+            over -= size
+            if over <= 0:
+                break
+        return f"{last:012d}-999999"
 
 
 def _joined() -> Any:

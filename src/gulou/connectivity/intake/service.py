@@ -145,6 +145,7 @@ class IntakeService:
             return
         self._space.is_full()
         self._committer.flush_drops()
+        self._log.prepare()
         if now_us >= self._checkpoint_due_us:
             self._checkpoint_due_us = now_us + int(self._settings.checkpoint_s * SECOND_US)
             self._applier.ask_checkpoint()

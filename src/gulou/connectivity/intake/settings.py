@@ -62,6 +62,9 @@ class LedgerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     keep_rejects: int = Field(default=100_000, ge=1, description="Rejected readings kept for looking at and replay.")
+    keep_rejects_mb: float = Field(
+        default=512, gt=0, description="Raw bytes of rejected payloads kept, MiB; the oldest go first."
+    )
     keep_rejects_days: float = Field(default=30, gt=0, description="Days after which a rejected reading is forgotten.")
     keep_origins_days: float = Field(
         default=400, gt=0, description="Days for which a resumable sender's position is remembered after its last word."

@@ -71,6 +71,7 @@ intake_raws = Table(
     Column("id", String(32), primary_key=True),
     Column("sequence", BigInteger, nullable=False, index=True),
     Column("raw", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
     Column("excerpt", Text, nullable=False),
 )
 """The bytes of a payload, once for all its flaws; ``excerpt`` is their beginning as text, for searching."""
