@@ -259,7 +259,8 @@ class Rule:
                 longest[name] = max(over_us, longest.get(name, 0))
         condition = self.condition
         if isinstance(condition, Threshold | Window) and condition.of and condition.over_us:
-            longest[condition.of] = max(condition.over_us, longest.get(condition.of, 0))
+            over_us = condition.over_us + isinstance(condition, Threshold)  # both ends of a rate count
+            longest[condition.of] = max(over_us, longest.get(condition.of, 0))
         return longest
 
 

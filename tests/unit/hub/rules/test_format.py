@@ -100,14 +100,23 @@ def test_every_mistake_is_listed_with_its_place(kit):
             "kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {blue: 1}\nwhen: waterLevel > 1",
             "rules.levels_and_when",
         ),
-        ("kind: threshold\nselect: {type: WaterLevelObserved}\nwhen: waterLevel + 1\nseverity: red", "rules.expression_wrong_type"),
+        (
+            "kind: threshold\nselect: {type: WaterLevelObserved}\nwhen: waterLevel + 1\nseverity: red",
+            "rules.expression_wrong_type",
+        ),
         ("kind: threshold\nselect: {type: WaterLevelObserved}\nwhen: waterLevel > 1", "rules.not_one_of"),
         (
             "kind: window\nselect: {type: WaterLevelObserved}\nof: siteCategory\nover: 1h\nlevels: {blue: 1}",
             "rules.property_wrong_kind",
         ),
-        ("kind: window\nselect: {type: WaterLevelObserved}\nof: waterLevel\nover: 90d\nlevels: {blue: 1}", "rules.window_too_long"),
-        ("kind: rate\nselect: {type: WaterLevelObserved}\nof: waterLevel\nover: 1h\nlevels: {blue: 1}", "document.missing_key"),
+        (
+            "kind: window\nselect: {type: WaterLevelObserved}\nof: waterLevel\nover: 90d\nlevels: {blue: 1}",
+            "rules.window_too_long",
+        ),
+        (
+            "kind: rate\nselect: {type: WaterLevelObserved}\nof: waterLevel\nover: 1h\nlevels: {blue: 1}",
+            "document.missing_key",
+        ),
         ("kind: absence\nselect: {type: Pump}\nlevels: {blue: 1h, red: 5m}", "rules.levels_out_of_order"),
         ("kind: absence\nselect: {type: Pump}\nlevels: {blue: 0s}", "rules.duration_zero"),
         (
@@ -119,7 +128,10 @@ def test_every_mistake_is_listed_with_its_place(kit):
             "rules.area_broken",
         ),
         ("kind: geofence\nselect: {type: Vehicle}\nevent: enter\nseverity: red\narea: {}", "rules.area_one_of"),
-        ("kind: pattern\nseverity: red\nwithin: 5m\nsteps: [{name: a, type: Pump, when: flowRate > 1}]", "rules.steps_wrong"),
+        (
+            "kind: pattern\nseverity: red\nwithin: 5m\nsteps: [{name: a, type: Pump, when: flowRate > 1}]",
+            "rules.steps_wrong",
+        ),
         ("kind: pattern\nselect: {type: Pump}\nseverity: red\nwithin: 5m\nsteps: []", "rules.pattern_select"),
         (
             "kind: derive\nselect: {type: WaterLevelObserved}\nproperty: waterLevel\nvalue: waterLevel + 1",

@@ -28,7 +28,9 @@ def reference(series, hysteresis, hold, clear_hold, end):
         on = [name for (name, _), lit in zip(LEVELS, switches, strict=True) if lit]
         fresh = on[-1] if on else None
         if fresh != severity:
-            told.append(("raised" if severity is None else "cleared" if fresh is None else "changed", fresh or severity, now))
+            told.append(
+                ("raised" if severity is None else "cleared" if fresh is None else "changed", fresh or severity, now)
+            )
             severity = fresh
 
     for now in range(end + 1):
@@ -49,7 +51,9 @@ series = st.dictionaries(st.integers(0, 60), values, min_size=1, max_size=25).ma
 
 
 @settings(max_examples=250, deadline=None)
-@given(series=series, hysteresis=st.sampled_from([0.0, 0.25, 0.75]), hold=st.integers(0, 6), clear_hold=st.integers(0, 6))
+@given(
+    series=series, hysteresis=st.sampled_from([0.0, 0.25, 0.75]), hold=st.integers(0, 6), clear_hold=st.integers(0, 6)
+)
 def test_levels_follow_their_definition(kit, series, hysteresis, hold, clear_hold):
     bench = kit.bench(
         kit.rule(
@@ -78,7 +82,7 @@ def test_ticks_in_between_change_nothing(kit, series, ticks):
         calm.send(at, DRAIN, waterLevel=value)
     moments = sorted([(at, 1, value) for at, value in series] + [(tick, 0, None) for tick in ticks])
     for at, is_reading, value in moments:
-        (busy.send(at, DRAIN, waterLevel=value) if is_reading else busy.tick(at))  # noqa: B018
+        (busy.send(at, DRAIN, waterLevel=value) if is_reading else busy.tick(at))
     assert calm.tick(90).told == busy.tick(90).told
 
 
@@ -127,14 +131,18 @@ def test_readings_of_one_moment_are_judged_together(kit):
 
 
 def test_an_older_reading_changes_nothing_and_is_counted(kit):
-    bench = kit.bench(kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}"))
+    bench = kit.bench(
+        kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}")
+    )
     bench.send(10, DRAIN, waterLevel=1.0).send(5, DRAIN, received=11, waterLevel=9.0)
     assert bench.told == []
     assert bench.engine.judges["test/r"].counters.late == 1
 
 
 def test_a_file_of_the_past_is_not_news(kit):
-    bench = kit.bench(kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}"))
+    bench = kit.bench(
+        kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}")
+    )
     bench.send(10, DRAIN, received=10 + 3601, waterLevel=9.0)
     assert bench.told == []
     assert bench.engine.judges["test/r"].counters.history == 1
@@ -143,8 +151,12 @@ def test_a_file_of_the_past_is_not_news(kit):
 def test_parallel_instances_of_a_property_are_not_judged(kit):
     from gulou.connectivity.intake import LogBatch, Reading
 
-    bench = kit.bench(kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}"))
-    bench.engine.apply(LogBatch(1, 0, "t", (Reading(DRAIN, "WaterLevelObserved", "waterLevel", 9.0, 0, dataset_id="urn:x"),)))
+    bench = kit.bench(
+        kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}")
+    )
+    bench.engine.apply(
+        LogBatch(1, 0, "t", (Reading(DRAIN, "WaterLevelObserved", "waterLevel", 9.0, 0, dataset_id="urn:x"),))
+    )
     assert bench.engine.take_found() == ([], [])
 
 
@@ -169,7 +181,9 @@ def test_limits_of_the_entity_itself_and_selection_by_attribute(kit):
 @pytest.mark.parametrize(("glob", "count"), [("urn:ngsi-ld:WaterLevelObserved:drain-*", 2), (DRAIN, 1), ("*:river", 0)])
 def test_selection_by_id(kit, glob, count):
     bench = kit.bench(
-        kit.rule(f"kind: threshold\nselect: {{type: WaterLevelObserved, id: '{glob}'}}\nvalue: waterLevel\nlevels: {{red: 3}}")
+        kit.rule(
+            f"kind: threshold\nselect: {{type: WaterLevelObserved, id: '{glob}'}}\nvalue: waterLevel\nlevels: {{red: 3}}"
+        )
     )
     for name in ("drain-1", "drain-2"):
         bench.send(1, f"urn:ngsi-ld:WaterLevelObserved:{name}", waterLevel=4.0)
@@ -191,7 +205,9 @@ def test_a_stale_input_is_unknown(kit):
 
 def test_a_warning_whose_inputs_fall_silent_expires(kit):
     bench = kit.bench(
-        kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}\nexpires: 30s")
+        kit.rule(
+            "kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}\nexpires: 30s"
+        )
     )
     bench.send(0, DRAIN, waterLevel=4.0).tick(29.9)
     assert bench.states == [("raised", "red")]
@@ -232,7 +248,11 @@ def test_commands_go_out_once_when_their_severity_is_reached(kit):
         [("gauge", "rest")],
     ]
     switch = bench.found[1].commands[0]
-    assert (switch.approval, switch.parameters, switch.effect["entity_id"]) == ("person", {"power": "on"}, "urn:ngsi-ld:Pump:p1")
+    assert (switch.approval, switch.parameters, switch.effect["entity_id"]) == (
+        "person",
+        {"power": "on"},
+        "urn:ngsi-ld:Pump:p1",
+    )
     assert [one.opens_incident for one in bench.found] == [False, True, False, True, False]
     assert (bench.found[1].department, bench.found[1].deadline_s) == ("water", 7200.0)
 

@@ -49,9 +49,8 @@ class Source:
             return line, column
         first = self._lines[line - 1][column - 1 : column]
         if first in ("|", ">"):
-            at = min(line + inner_line, len(self._lines))
-            text = self._lines[at - 1]
-            return at, len(text) - len(text.lstrip()) + inner_column
+            text = next((one for one in self._lines[line:] if one.strip()), "")  # its indent is not part of the block
+            return line + inner_line, len(text) - len(text.lstrip()) + inner_column
         if inner_line > 1:
             return line + inner_line - 1, inner_column
         return line, column + inner_column - 1 + (first in ("'", '"'))

@@ -1,0 +1,236 @@
+"""Warnings: from detection to cleared, once each."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+
+from gulou.kernel import Conflict, Denied, NotFound, Unavailable
+from gulou.operations.incidents import WarningFilter
+
+
+def test_a_warning_lives_through_its_four_states(centre):
+    centre.detect("raised", "yellow")
+    first = centre.all_warnings()[0]
+    assert (first.state, first.acknowledged, first.severity) == ("active", False, "yellow")
+    centre.warnings.acknowledge(first.id, centre.admin, "seen")
+    centre.detect("changed", "red")
+    centre.detect("changed", "orange")
+    centre.detect("cleared", "orange")
+    last = centre.warnings.get(first.id, centre.admin)
+    assert (last.state, last.acknowledged, last.severity, last.peak) == ("cleared", True, "orange", "red")
+    assert last.cleared_at_us == centre.clock.now_us()
+    assert [one.change for one in centre.said] == ["raised", "acknowledged", "severity", "severity", "cleared"]
+
+
+def test_the_same_message_again_changes_nothing(centre):
+    messages = [centre.detect("raised"), centre.detect("changed", "red"), centre.detect("cleared", "red")]
+    before, said = centre.all_warnings(), len(centre.said)
+    for message in messages * 2:
+        centre.bus.publish(message)
+    assert centre.all_warnings() == before
+    assert len(centre.said) == said
+
+
+def test_a_new_occurrence_while_active_is_a_repeat_and_later_a_new_warning(centre):
+    centre.detect(raised_s=1)
+    centre.detect(raised_s=2, severity="red")
+    assert [(one.repeats, one.severity) for one in centre.all_warnings()] == [(1, "red")]
+    centre.detect("cleared", raised_s=1)  # of the occurrence before: no longer what it stands for
+    assert centre.all_warnings()[0].state == "active"
+    centre.detect("cleared", raised_s=2)
+    centre.detect(raised_s=3)
+    assert [one.state for one in centre.all_warnings()] == ["active", "cleared"]
+
+
+def test_other_entities_and_rules_have_warnings_of_their_own(centre):
+    centre.detect(entity="drain-1")
+    centre.detect(entity="drain-2")
+    centre.detect(rule="flood/rate")
+    assert len(centre.all_warnings(state="active")) == 3
+
+
+def test_a_person_clears_and_only_a_graver_finding_brings_it_back(centre):
+    centre.detect("raised", "yellow")
+    warning = centre.warnings.clear(centre.all_warnings()[0].id, centre.admin, "sensor being cleaned")
+    assert (warning.state, warning.note) == ("cleared", "sensor being cleaned")
+    centre.detect("changed", "blue")
+    assert centre.all_warnings(state="active") == []
+    centre.detect("changed", "orange")
+    assert [one.severity for one in centre.all_warnings(state="active")] == ["orange"]
+    with pytest.raises(Conflict) as caught:
+        centre.warnings.clear(warning.id, centre.admin)
+    assert caught.value.code == "warning.cleared"
+
+
+def test_message_ids_have_the_national_form_and_differ(centre):
+    for number in range(25):
+        centre.clock.set_us(centre.clock.now_us())
+        centre.detect(entity=f"drain-{number}")
+    ids = [one.message_id for one in centre.all_warnings()]
+    assert len(set(ids)) == 25
+    assert all(re.fullmatch(r"\w{14}_\d{14}_\d", one) and len(one) == 31 for one in ids)
+
+
+def test_more_than_ten_messages_in_one_second_borrow_from_the_next(centre):
+    from gulou.operations.incidents.message_id import MessageIds
+
+    taken: set[str] = set()
+    ids = MessageIds("0" * 14)
+    for _ in range(23):
+        taken.add(ids.take(0, lambda prefix: {one for one in taken if one.startswith(prefix)}))
+    restarted = MessageIds("0" * 14)
+    taken.add(restarted.take(0, lambda prefix: {one for one in taken if one.startswith(prefix)}))
+    assert len(taken) == 24
+    assert min(taken) == "00000000000000_19700101080000_0"
+    assert max(taken) == "00000000000000_19700101080002_3"
+
+
+# ---- commands that wait for a yes
+
+
+def test_a_person_approves_and_the_command_is_followed(centre):
+    centre.detect(commands=(centre.pump(),), opens_incident=True)
+    warning = centre.all_warnings()[0]
+    assert warning.actions[0].state == "proposed"
+    assert centre.desk.requests == {}
+    officer = centre.person("warning.read", "device.command", name="wang")
+    warning = centre.warnings.approve(warning.id, 0, officer, "go")
+    assert (warning.actions[0].state, warning.actions[0].decided_by) == ("approved", "wang")
+    (request,) = centre.desk.requests.values()
+    assert (request.device_id, request.requested_by, request.cause) == ("dev-1", "wang", warning.detection_id)
+    assert (request.effect.property, request.effect.value, request.effect_within_s) == ("powerState", "on", 60.0)
+    for state in ("requested", "sent", "acknowledged", "acknowledged", "effect_seen"):
+        centre.tell(request.id, state)
+    assert centre.warnings.get(warning.id, centre.admin).actions[0].command_state == "effect_seen"
+    timeline = centre.incidents.timeline(warning.incident_id, centre.admin)
+    assert [one.details["state"] for one in timeline if one.kind == "command"] == [
+        "requested", "sent", "acknowledged", "effect_seen",
+    ]  # fmt: skip
+    assert [one.actor_name for one in timeline if one.kind == "action"] == ["wang"]
+
+
+def test_a_decision_is_made_once(centre):
+    centre.detect(commands=(centre.pump(), centre.pump("none")))
+    warning = centre.all_warnings()[0]
+    centre.warnings.decline(warning.id, 0, centre.admin)
+    for decide in (centre.warnings.approve, centre.warnings.decline):
+        for n in (0, 1):
+            with pytest.raises(Conflict) as caught:
+                decide(warning.id, n, centre.admin)
+            assert caught.value.code == "warning.action_decided"
+    with pytest.raises(NotFound):
+        centre.warnings.approve(warning.id, 7, centre.admin)
+    assert centre.desk.requests == {}
+
+
+def test_clearing_withdraws_what_nobody_decided(centre):
+    centre.detect(commands=(centre.pump(),))
+    centre.detect("cleared")
+    warning = centre.all_warnings()[0]
+    assert warning.actions[0].state == "withdrawn"
+    with pytest.raises(Conflict):
+        centre.warnings.approve(warning.id, 0, centre.admin)
+
+
+def test_a_refused_command_is_proposed_again(centre):
+    centre.detect(commands=(centre.pump(),))
+    warning = centre.all_warnings()[0]
+    centre.desk.refusal = Unavailable("command.full")
+    with pytest.raises(Unavailable):
+        centre.warnings.approve(warning.id, 0, centre.admin)
+    assert centre.warnings.get(warning.id, centre.admin).actions[0].state == "proposed"
+    centre.desk.refusal = None
+    centre.warnings.approve(warning.id, 0, centre.admin)
+    assert len(centre.desk.requests) == 1
+
+
+def test_a_repeat_does_not_propose_the_same_twice(centre):
+    centre.detect(raised_s=1, commands=(centre.pump(),))
+    centre.detect(raised_s=2, commands=(centre.pump(),))
+    assert len(centre.all_warnings()[0].actions) == 1
+
+
+def test_news_of_a_command_may_come_before_its_detection(centre):
+    from gulou.hub.rules import command_id
+
+    detection = centre.detect(commands=(centre.pump("none"),))
+    centre.tell(command_id(detection, 0), "sent", cause=detection.id)
+    assert centre.all_warnings()[0].actions[0].command_state == "sent"
+    early = msgspec.structs.replace(detection, id="flood/level/x/2", entity_id="urn:ngsi-ld:WaterLevelObserved:drain-9")
+    centre.tell(command_id(early, 0), "acknowledged", cause=early.id)
+    centre.bus.publish(early)
+    assert centre.all_warnings(entity_id=early.entity_id)[0].actions[0].command_state == "acknowledged"
+
+
+def test_an_approval_that_a_crash_cut_short_is_finished(centre):
+    centre.detect(commands=(centre.pump(),))
+    warning = centre.all_warnings()[0]
+    centre.warnings._decide(warning.id, 0, centre.admin, "approved", None)  # and then the process is gone
+    centre.begin()
+
+    class Nothing:
+        def detections_since(self, at_us, limit=0):
+            return []
+
+    centre.warnings.catch_up(Nothing())
+    centre.warnings.catch_up(Nothing())
+    assert len(centre.desk.requests) == 1
+
+
+def test_what_was_found_while_away_is_caught_up_once(centre):
+    kept = [centre.detect(raised_s=1, entity="a")]
+    centre.warnings.close()
+    kept += [centre.detect(raised_s=2, entity="b"), centre.detect("cleared", raised_s=1, entity="a")]
+    centre.begin()
+
+    class Rules:
+        def detections_since(self, at_us, limit=0):
+            return [one for one in kept if one.at_us >= at_us]
+
+    assert centre.warnings.catch_up(Rules()) == 3
+    assert centre.warnings.catch_up(Rules()) == 1
+    assert {one.entity_id[-1]: one.state for one in centre.all_warnings()} == {"a": "cleared", "b": "active"}
+
+
+# ---- who may
+
+
+def test_permissions_hold_by_department(centre):
+    centre.detect(entity="a", department="water", commands=(centre.pump(),))
+    centre.detect(entity="b", department="roads")
+    centre.detect(entity="c")
+    reader = centre.person("warning.read", department="water")
+    seen = centre.warnings.list(WarningFilter(), reader)
+    assert sorted(one.entity_id[-1] for one in seen.items) == ["a", "c"]
+    assert seen.total == 2
+    water, roads = (next(one for one in centre.all_warnings() if one.department == name) for name in ("water", "roads"))
+    with pytest.raises(NotFound):
+        centre.warnings.get(roads.id, reader)
+    for attempt in (
+        lambda: centre.warnings.acknowledge(water.id, reader),
+        lambda: centre.warnings.clear(water.id, reader),
+        lambda: centre.warnings.approve(water.id, 0, reader),
+        lambda: centre.warnings.open_incident(water.id, reader),
+        lambda: centre.warnings.list(WarningFilter(), centre.person("entity.read")),
+    ):
+        with pytest.raises(Denied):
+            attempt()
+    assert centre.desk.requests == {}
+
+
+def test_lists_page_filter_and_search(centre):
+    for number in range(7):
+        centre.detect(entity=f"drain-{number}", severity=["blue", "red"][number % 2], raised_s=number)
+    found, cursor = [], None
+    for _ in range(4):
+        page = centre.warnings.list(WarningFilter(), centre.admin, limit=2, cursor=cursor)
+        found += [one.entity_id[-1] for one in page.items]
+        cursor = page.next
+    assert (found, cursor, page.total) == (list("6543210"), None, 7)
+    assert len(centre.all_warnings(severities=("red",))) == 3
+    assert [one.entity_id[-1] for one in centre.all_warnings(q="WATER drain-3")] == ["3"]
+    assert len(centre.all_warnings(q="100%")) == 0
+    assert len(centre.all_warnings(from_us=centre.all_warnings()[1].raised_at_us)) == 2
