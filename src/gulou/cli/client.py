@@ -51,6 +51,14 @@ class Client:
             raise _problem(answer)
         return answer.json() if answer.content else None
 
+    def ingest(self, points: list[dict[str, Any]]) -> dict[str, Any]:
+        """Send readings through the HTTP adapter; returns its receipt."""
+        answer = self._http.post("/ingest/v1/readings", json=points)
+        if answer.is_error:
+            raise _problem(answer)
+        receipt: dict[str, Any] = answer.json()
+        return receipt
+
     def stream(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
         """Yield the lines of an NDJSON answer as they come."""
         headers = {"Accept": "application/x-ndjson"}

@@ -21,7 +21,6 @@ from gulou.kernel.errors import Fault, NotFound
 if TYPE_CHECKING:
     from gulou.cli.wire import Platform
 
-PACKS = "flood,air,traffic"
 _MQTT_PORT = 1883
 _RESTART_AFTER_S = (1.0, 5.0, 15.0, 60.0)
 Storm = Annotated[str | None, typer.Option("--storm", help="scheduled (40 s after the start), now or never.")]
@@ -46,7 +45,7 @@ def demo(
     from gulou.cli.settings import ServerSettings
 
     place = Place.chosen(data)
-    settings = ServerSettings.load(place, host=host, port=port, packs_enabled=PACKS)
+    settings = ServerSettings.load(place, host=host, port=port)
     stopped = stop_on_signal()
     chosen = mqtt_port if mqtt_port is not None else _free_mqtt_port()
     with Server(place, listen=True, settings=settings, mqtt_port=chosen) as server:

@@ -13,7 +13,7 @@ from gulou.cli.client import connected
 from gulou.cli.options import Data, Json
 from gulou.cli.place import Place
 from gulou.kernel.documents import Problem
-from gulou.kernel.errors import Conflict, Invalid, NotFound
+from gulou.kernel.errors import Conflict, Invalid
 from gulou.kernel.messages import render
 
 app = typer.Typer(no_args_is_help=True, help="Packs: list, check, test, enable and disable.")
@@ -131,13 +131,3 @@ def report(problems: list[Problem], as_json: bool) -> None:
             show.errors.print(
                 f"{problem.file}:{problem.line}:{problem.column}: {sentence}", markup=False, soft_wrap=True
             )
-
-
-def known_root(pack: str, folders: list[Path]) -> Path:
-    """Find a pack by path or by name; raises NotFound ``pack.unknown``."""
-    for candidate in (Path(pack), *(folder / pack for folder in folders)):
-        if (candidate / "pack.yaml").is_file():
-            return candidate.resolve()
-    if Path(pack).is_dir():
-        return Path(pack).resolve()  # no manifest: the check says so
-    raise NotFound("pack.unknown", name=pack)

@@ -13,9 +13,8 @@ from gulou.kernel.errors import GulouError
 
 if TYPE_CHECKING:
     from gulou.api import Services
-    from gulou.cli.wire import Domain
+    from gulou.cli.domain import Domain
     from gulou.connectivity.intake import SegmentLog
-    from gulou.hub.context import SqlContextStore
     from gulou.records import Database
     from gulou.sensing.sdk import Adapter
 
@@ -42,7 +41,7 @@ class Platform:
     domain: Domain
     log: SegmentLog
     adapters: dict[str, Adapter]
-    databases: tuple[Database, SqlContextStore]
+    databases: tuple[Database, ...]
     packs_at_first: tuple[str, ...]
     first_password: str | None = None
     _token_id: str | None = None
@@ -58,6 +57,7 @@ class Platform:
             self.first_password = services.access.ensure_first_admin()
             self._enable_packs()
             domain.rules.start(self.log.last_sequence())
+            services.warnings.catch_up(domain.rules)
             services.history.start()
             self._undo.append(services.history.close)
             services.context.start()
@@ -116,7 +116,7 @@ class Platform:
 
     def _tick_on(self) -> None:
         services, domain = self.services, self.domain
-        parts = (domain.devices, domain.commands, domain.rules, services.warnings, services.incidents, domain.intake)
+        parts = (domain.devices, domain.commands, domain.rules, services.incidents, domain.intake)
         while not self._stopped.wait(_TICK_S):
             now_us = services.clock.now_us()
             for part in parts:
@@ -129,5 +129,5 @@ class Platform:
         self.domain.requester.close()
         self.domain.bus.close()
         self.log.close()
-        for store in self.databases:
-            store.close()
+        for database in self.databases:
+            database.close()

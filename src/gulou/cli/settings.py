@@ -19,7 +19,8 @@ class ServerSettings(Settings):
         None, description="SQLAlchemy address of the record store; default: records.db in the data directory"
     )
     packs_enabled: str = setting(
-        "", description="packs to enable at the first start, separated by commas; later ones by gulou pack enable"
+        "flood,air,traffic",
+        description="packs to enable at the first start, separated by commas; later: gulou pack enable",
     )
     language: str = setting("en", pattern="^(en|zh)$", description="language of texts made without a person: en or zh")
 

@@ -7,48 +7,44 @@ virtual clock, for stories.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping as Named
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 
 import gulou
-from gulou.access import AccessService, AccessSettings, DeviceCredentials
+from gulou.access import AccessService, AccessSettings
 from gulou.api import ApiSettings, Services, create_app
+from gulou.cli.domain import Domain, SettingsReader
 from gulou.cli.place import Place
 from gulou.cli.platform import Platform
 from gulou.cli.settings import ServerSettings
-from gulou.connectivity.bus import Bus, InProcessBus, MemoryBus
-from gulou.connectivity.commands import CommandService, CommandSettings
-from gulou.connectivity.devices import DeviceRegistry, DeviceSettings
+from gulou.connectivity.bus import InProcessBus, MemoryBus
+from gulou.connectivity.commands import CommandSettings
+from gulou.connectivity.devices import DeviceSettings
 from gulou.connectivity.intake import (
-    IntakeService,
     IntakeSettings,
-    Ledger,
     LedgerSettings,
     LogSettings,
     MemoryLog,
-    ReadingLog,
     SegmentLog,
-    SqlRejectStore,
 )
 from gulou.hub.context import ContextService, ContextSettings, MemoryContextStore, SqlContextStore
 from gulou.hub.history import HistoryService, HistorySettings
-from gulou.hub.rules import CommandRequester, RuleService, RuleSettings
-from gulou.kernel.clock import Clock, SystemClock, VirtualClock
-from gulou.kernel.settings import load_settings
-from gulou.operations.incidents import IncidentService, IncidentSettings, WarningService
+from gulou.hub.rules import RuleSettings
+from gulou.kernel.clock import SystemClock, VirtualClock
+from gulou.kernel.errors import NotFound
+from gulou.operations.incidents import IncidentSettings
 from gulou.packs import Pack, PackService, Stage
 from gulou.records import Database, migrate
 from gulou.sensing.loading import LoadService, RejectReplayer
-from gulou.sensing.sdk import Adapter, AdapterContext, FoundAdapter, MappingRegistry, find_adapters, section_of
+from gulou.sensing.sdk import Adapter, AdapterContext, FoundAdapter, Mapping, MappingRegistry, find_adapters, section_of
 from gulou.vocabulary import Vocabulary
 
-S = TypeVar("S", bound=BaseModel)
-
-SECTIONS: Mapping[str, type[BaseModel]] = {
+SECTIONS: Named[str, type[BaseModel]] = {
     "server": ServerSettings,
     "api": ApiSettings,
     "access": AccessSettings,
@@ -65,77 +61,6 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 """Every section of ``city.toml`` but those of adapters, which are ``[adapter-<name>]``."""
 
 
-class Domain:
-    """The services between the log and the API, the same for the product and for stories.
-
-    Args:
-        settings: reads one section; stories give every component its defaults.
-    """
-
-    def __init__(
-        self,
-        database: Database,
-        log: ReadingLog,
-        clock: Clock,
-        bus: Bus,
-        context: ContextService,
-        vocabulary: Vocabulary,
-        access: AccessService,
-        settings: SettingsReader,
-        log_folder: Path | None,
-    ) -> None:
-        audit = access.audit
-        self.clock, self.bus, self.context, self.vocabulary, self.access = clock, bus, context, vocabulary, access
-        self.credentials = DeviceCredentials(database, clock)
-        self.devices = DeviceRegistry(
-            database,
-            clock,
-            bus,
-            audit,
-            self.credentials,
-            knows=vocabulary,
-            settings=settings.read("devices", DeviceSettings),
-        )
-        self.commands = CommandService(
-            database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
-        )
-        ledger_settings = settings.read("ledger", LedgerSettings)
-        self.ledger = Ledger(database, clock, ledger_settings)
-        self.rejects = SqlRejectStore(database, clock, ledger_settings)
-        self.intake = IntakeService(
-            log,
-            vocabulary,
-            clock,
-            self.ledger,
-            devices=self.devices,
-            settings=settings.read("intake", IntakeSettings),
-            directory=log_folder,
-        )
-        rule_settings = settings.read("rules", RuleSettings)
-        self.rules = RuleService(
-            database, clock, bus, context, devices=self.devices, intake=self.intake, settings=rule_settings
-        )
-        self.requester = CommandRequester(bus, self.commands, clock, rule_settings)
-        incident_settings = settings.read("incidents", IncidentSettings)
-        self.incidents = IncidentService(database, clock, bus, audit, settings=incident_settings)
-        self.warnings = WarningService(
-            database, clock, bus, audit, self.commands, self.incidents, settings=incident_settings
-        )
-        self.mappings = MappingRegistry()
-
-
-class SettingsReader:
-    """Reads sections of ``city.toml`` and the environment; without a file and an environment, the defaults."""
-
-    def __init__(self, file: Path | None, env: Mapping[str, str]) -> None:
-        self._file = file
-        self._env = env
-
-    def read(self, section: str, kind: type[S]) -> S:
-        """Return one component's settings; raises Invalid ``settings.…`` with file, line and the nearest key."""
-        return load_settings(kind, section, self._file, self._env)
-
-
 def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_port: int | None = None) -> Platform:
     """Build the product on a data directory that this process holds; nothing is started yet.
 
@@ -147,7 +72,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     place.check_records()
     database = Database(server.records_url) if server.records_url else Database.at(place.records)
     migrate(database)
-    context_store = SqlContextStore(Database.at(place.context))
+    context_database = Database.at(place.context)
+    context_store = SqlContextStore(context_database)
     context_store.create_tables()
     vocabulary = Vocabulary.load()
     access = AccessService(database, clock, settings.read("access", AccessSettings))
@@ -181,7 +107,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         intake=domain.intake,
         ledger=domain.ledger,
         rejects=domain.rejects,
-        replayer=RejectReplayer(domain.rejects, domain.mappings, domain.intake, clock),
+        replayer=RejectReplayer(domain.rejects, domain.mappings, domain.intake, domain.devices),
         loads=LoadService(domain.intake, domain.mappings, domain.ledger, clock),
         devices=domain.devices,
         commands=domain.commands,
@@ -205,7 +131,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         domain=domain,
         log=log,
         adapters=adapters if listen else {},
-        databases=(database, context_store),
+        databases=(database, context_database),
         packs_at_first=tuple(name.strip() for name in server.packs_enabled.split(",") if name.strip()),
     )
 
@@ -213,7 +139,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
 def build_stage(pack: Pack, start_us: int) -> Stage:
     """Build the same services in memory, on a virtual clock, with one pack in force; for its stories."""
     clock = VirtualClock(start_us)
-    database = Database("sqlite://")
+    folder = tempfile.TemporaryDirectory(prefix="gulou-story-")
+    database = Database.at(Path(folder.name) / "records.db")
     database.create_tables()
     vocabulary = scratch_vocabulary()
     if pack.types:
@@ -239,7 +166,7 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
         incidents=domain.incidents,
         ledger=domain.ledger,
         bus=bus,
-        close=lambda: (domain.intake.stop(), database.close()),
+        close=lambda: (domain.intake.stop(), database.close(), folder.cleanup()),
     )
 
 
@@ -262,9 +189,23 @@ def scratch_vocabulary() -> Vocabulary:
 
 def pack_root(pack: str, place: Place) -> Path:
     """Find a pack by its folder's path or by its name; raises NotFound ``pack.unknown``."""
-    from gulou.cli.pack import known_root
+    for candidate in (Path(pack), place.packs / pack, builtin_packs() / pack):
+        if (candidate / "pack.yaml").is_file():
+            return candidate.resolve()
+    if Path(pack).is_dir():
+        return Path(pack).resolve()  # no manifest: the check says so
+    raise NotFound("pack.unknown", name=pack)
 
-    return known_root(pack, [place.packs, builtin_packs()])
+
+def find_mapping(name: str, place: Place) -> Mapping:
+    """Find a payload mapping in the packs that lie here; raises NotFound ``mapping.unknown``."""
+    registry = MappingRegistry()
+    for folder in (place.packs, builtin_packs()):
+        for sources in sorted(folder.glob("*/sources")):
+            registry.load_directory(sources, sources.parent.name)
+        if registry.find(name) is not None:
+            break
+    return registry.get(name)
 
 
 def _adapters(domain: Domain, place: Place, settings: SettingsReader, mqtt_port: int | None) -> dict[str, Adapter]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 import gulou
 from gulou.hub.rules import RuleSet
 from gulou.kernel.documents import Document, Problem, broken, nearest, problems_of
@@ -20,8 +22,8 @@ MANIFEST = "pack.yaml"
 FOLDERS = frozenset({"vocabulary", "sources", "rules", "cases", "i18n", "maps", "areas", "demo"})
 _FILES = frozenset({MANIFEST, "README.md", "CHANGELOG.md", "LICENSE"})
 _ENDINGS = frozenset({".yaml", ".md", ".json", ".geojson", ".csv", ".ndjson", ""})
-_NAME = re.compile(r"^[a-z][a-z0-9-]{0,63}$")
-_VERSION = re.compile(r"^\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?$")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?")
 _MOST_FILES = 2_000
 _LARGEST_BYTES = 8 * 2**20
 
@@ -64,7 +66,7 @@ class _Reading:
         try:
             return read()
         except Invalid as error:
-            self.problems += problems_of(error) or [_as_problem(error, file)]
+            self.problems += [self._inside(one) for one in problems_of(error) or [_as_problem(error, file)]]
         except (OSError, UnicodeDecodeError) as error:
             self.problems.append(Problem("pack.unreadable", {"detail": str(error)[:200]}, file))
         return None
@@ -76,6 +78,13 @@ class _Reading:
             if one is not None:
                 made.append(one)
         return made
+
+    def _inside(self, problem: Problem) -> Problem:
+        """Name the file as it lies in the pack, wherever the pack lies."""
+        file = Path(problem.file)
+        if not file.is_relative_to(self.root):
+            return problem
+        return msgspec.structs.replace(problem, file=str(file.relative_to(self.root)))
 
     def check_files(self) -> None:
         files = [path for path in sorted(self.root.rglob("*")) if not path.name.startswith(".")]
@@ -148,11 +157,11 @@ _MANIFEST_KEYS = ("pack", "version", "title", "description", "gulou", "licence")
 def _manifest_problems(document: Document, data: dict[str, Any], folder: str) -> list[Problem]:
     found = []
     name = data["pack"]
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         found.append(document.problem(("pack",), "pack.bad_name", name=str(name)))
     elif name != folder:
         found.append(document.problem(("pack",), "pack.other_folder", name=name, folder=folder))
-    if not _VERSION.match(str(data["version"])):
+    if not _VERSION.fullmatch(str(data["version"])):
         found.append(document.problem(("version",), "pack.bad_version", version=str(data["version"])))
     for key in ("title", "description"):
         texts = data.get(key, {"en": ""})
@@ -163,7 +172,7 @@ def _manifest_problems(document: Document, data: dict[str, Any], folder: str) ->
         ):
             found.append(document.problem((key,), "document.wrong_kind", key=key, expected="{en: …, zh: …}"))
     needed = str(data.get("gulou", "0.1")).lstrip(">= ")
-    if not re.fullmatch(r"\d+(\.\d+)*", needed):
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", needed):
         found.append(document.problem(("gulou",), "pack.bad_version", version=needed))
     elif _numbers(needed) > _numbers(gulou.__version__):
         found.append(document.problem(("gulou",), "pack.needs_newer", needed=needed, present=gulou.__version__))

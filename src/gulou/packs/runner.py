@@ -10,13 +10,18 @@ from typing import Any
 import msgspec
 
 from gulou.access import Principal
-from gulou.connectivity.commands import Command
+from gulou.connectivity.commands import Command, CommandQuery
 from gulou.connectivity.devices import Binding, Device
 from gulou.connectivity.intake import Payload, Reading, Submission
 from gulou.kernel.errors import GulouError
 from gulou.kernel.ids import parse_entity_id
 from gulou.kernel.messages import render
-from gulou.operations.incidents import Incident, IncidentFilter, Warning, WarningFilter
+from gulou.operations.incidents import (
+    Incident,
+    IncidentFilter,
+    Warning,  # noqa: A004  # 预警: the word of the field
+    WarningFilter,
+)
 from gulou.packs.model import Pack
 from gulou.packs.stage import Stage
 from gulou.packs.story import Moment, Story
@@ -117,7 +122,7 @@ class _Player:
     def _do_to_warning(self, name: str, warning: Warning, given: Mapping[str, Any]) -> None:
         warnings = self.stage.warnings
         if name == "acknowledge_warning":
-            warnings.acknowledge(warning.id, str(given.get("note", "")), _OFFICER)
+            warnings.acknowledge(warning.id, _OFFICER, str(given.get("note", "")) or None)
         elif name == "open_incident":
             warnings.open_incident(warning.id, _OFFICER)
         else:
@@ -159,7 +164,7 @@ class _Player:
             self._fail(line, f"expected {wanted['entity']} {wanted['property']} = {expected}, it is {value}")
 
     def _warnings(self, wanted: Mapping[str, Any]) -> list[Warning]:
-        page = self.stage.warnings.list_warnings(WarningFilter(), limit=_MOST)
+        page = self.stage.warnings.list(WarningFilter(), _OFFICER, limit=_MOST)
         return [
             one
             for one in page.items
@@ -171,7 +176,7 @@ class _Player:
         ]
 
     def _incidents(self, wanted: Mapping[str, Any]) -> list[Incident]:
-        page = self.stage.incidents.list_incidents(IncidentFilter(), limit=_MOST)
+        page = self.stage.incidents.list(IncidentFilter(), _OFFICER, limit=_MOST)
         return [
             one
             for one in page.items
@@ -182,7 +187,7 @@ class _Player:
         ]
 
     def _commands(self, wanted: Mapping[str, Any], states: tuple[str, ...] = ()) -> list[Command]:
-        page = self.stage.commands.list_commands(device_id=wanted.get("device"), limit=_MOST)
+        page = self.stage.commands.list_commands(CommandQuery(device_id=wanted.get("device"), limit=_MOST))
         return [
             one
             for one in page.items

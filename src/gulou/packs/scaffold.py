@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gulou.kernel.errors import Conflict, Invalid
 
-_NAME = re.compile(r"^[a-z][a-z0-9-]{0,63}$")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def scaffold_pack(name: str, into: Path) -> Path:
@@ -18,7 +18,7 @@ def scaffold_pack(name: str, into: Path) -> Path:
         Invalid: ``pack.bad_name``.
         Conflict: ``pack.exists``; nothing is overwritten.
     """
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         raise Invalid("pack.bad_name", name=name)
     target = into / name
     if target.exists():

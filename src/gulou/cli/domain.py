@@ -1,0 +1,103 @@
+"""The services between the log and the API; the same for the product and for stories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from gulou.access import AccessService, DeviceCredentials
+from gulou.connectivity.bus import Bus
+from gulou.connectivity.commands import CommandService, CommandSettings
+from gulou.connectivity.devices import DeviceRegistry, DeviceSettings
+from gulou.connectivity.intake import (
+    IntakeService,
+    IntakeSettings,
+    Ledger,
+    LedgerSettings,
+    ReadingLog,
+    SqlRejectStore,
+)
+from gulou.hub.context import ContextService
+from gulou.hub.rules import CommandRequester, RuleService, RuleSettings
+from gulou.kernel.clock import Clock
+from gulou.kernel.settings import load_settings
+from gulou.operations.incidents import IncidentService, IncidentSettings, WarningService
+from gulou.records import Database
+from gulou.sensing.sdk import MappingRegistry
+from gulou.vocabulary import Vocabulary
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class SettingsReader:
+    """Reads sections of ``city.toml`` and the environment; without a file and an environment, the defaults."""
+
+    def __init__(self, file: Path | None, env: Mapping[str, str]) -> None:
+        self._file = file
+        self._env = env
+
+    def read(self, section: str, kind: type[S]) -> S:
+        """Return one component's settings; raises Invalid ``settings.…`` with file, line and the nearest key."""
+        return load_settings(kind, section, self._file, self._env)
+
+
+class Domain:
+    """The services between the log and the API, the same for the product and for stories.
+
+    Args:
+        settings: reads one section; stories give every component its defaults.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        log: ReadingLog,
+        clock: Clock,
+        bus: Bus,
+        context: ContextService,
+        vocabulary: Vocabulary,
+        access: AccessService,
+        settings: SettingsReader,
+        log_folder: Path | None,
+    ) -> None:
+        audit = access.audit
+        self.clock, self.bus, self.context, self.vocabulary, self.access = clock, bus, context, vocabulary, access
+        self.credentials = DeviceCredentials(database, clock)
+        self.devices = DeviceRegistry(
+            database,
+            clock,
+            bus,
+            audit,
+            self.credentials,
+            knows=vocabulary,
+            settings=settings.read("devices", DeviceSettings),
+        )
+        self.commands = CommandService(
+            database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
+        )
+        ledger_settings = settings.read("ledger", LedgerSettings)
+        self.ledger = Ledger(database, clock, ledger_settings)
+        self.rejects = SqlRejectStore(database, clock, ledger_settings)
+        self.intake = IntakeService(
+            log,
+            vocabulary,
+            clock,
+            self.ledger,
+            devices=self.devices,
+            settings=settings.read("intake", IntakeSettings),
+            directory=log_folder,
+        )
+        rule_settings = settings.read("rules", RuleSettings)
+        self.rules = RuleService(
+            database, clock, bus, context, devices=self.devices, intake=self.intake, settings=rule_settings
+        )
+        self.requester = CommandRequester(bus, self.commands, clock, rule_settings)
+        incident_settings = settings.read("incidents", IncidentSettings)
+        self.incidents = IncidentService(database, clock, bus, audit, settings=incident_settings)
+        self.warnings = WarningService(
+            database, clock, bus, audit, self.commands, self.incidents, settings=incident_settings
+        )
+        self.mappings = MappingRegistry()
