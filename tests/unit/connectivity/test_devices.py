@@ -17,6 +17,7 @@ from gulou.connectivity.devices import (
 from gulou.kernel.clock import SECOND_US, VirtualClock
 from gulou.kernel.errors import Conflict, Denied, Invalid, NotFound
 from gulou.records import Database
+from gulou.vocabulary import Vocabulary
 
 ADMIN = Principal.system("test")
 DRAIN = "urn:ngsi-ld:WaterLevelObserved:drain-1"
@@ -196,8 +197,7 @@ def test_channels_resolve_to_properties(registry):
 
 
 def test_two_stars_are_told_apart_by_the_vocabulary(place):
-    properties = {("AirQualityObserved", "pm25"), ("WeatherObserved", "temperature")}
-    registry = place.open(knows=lambda entity_type, name: (entity_type, name) in properties)
+    registry = place.open(knows=Vocabulary.load())
     bindings = (star("urn:x:air", "AirQualityObserved"), star("urn:x:weather", "WeatherObserved"))
     registry.create(device(bindings=bindings), ADMIN)
     assert registry.resolve("drain-1", "temperature").entity_id == "urn:x:weather"

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from gulou.connectivity.devices.model import Binding, Device, KindCount
 from gulou.connectivity.devices.ports import PropertyNames
+from gulou.kernel.errors import NotFound
 
 _MANY_BINDINGS = 8
 _RESOLVED = 256
@@ -130,7 +131,7 @@ class DeviceIndex:
             if binding.channel == "*":
                 stars.append(binding)
         if len(stars) > 1 and self._knows is not None:
-            stars = [binding for binding in stars if self._knows(binding.entity_type, channel)] or stars
+            stars = [binding for binding in stars if _has(self._knows, binding.entity_type, channel)] or stars
         return structs.replace(stars[0], property=channel) if stars else None
 
     def _unlink(self, device: Device) -> None:
@@ -145,6 +146,14 @@ class DeviceIndex:
             siblings.pop(device.id, None)
             if not siblings:
                 self._children.pop(device.gateway_id, None)
+
+
+def _has(names: PropertyNames, entity_type: str, property_name: str) -> bool:
+    try:
+        names.get_property(entity_type, property_name)
+    except NotFound:
+        return False
+    return True
 
 
 def _covered(binding: Binding) -> str:

@@ -36,6 +36,7 @@ class CredentialKeeper(Protocol):
 
 
 class PropertyNames(Protocol):
-    """Knows which type has which property; tells the bindings of a device with ``*`` for two entities apart."""
+    """The vocabulary, which tells the bindings of a device with ``*`` for two entities apart."""
 
-    def __call__(self, entity_type: str, property_name: str, /) -> bool: ...
+    def get_property(self, type_name: str, name: str, /) -> object:
+        """Raises NotFound when the type has no such property."""
