@@ -96,7 +96,7 @@ def find_adapters(user_folders: Iterable[Path] = ()) -> list[FoundAdapter]:
         other = found.get(one.manifest.name)
         if other is not None and other.folder != one.folder:
             raise Conflict(
-                "adapter.name_taken", adapter=one.manifest.name, first=str(other.folder), second=str(one.folder)
+                "adapter.name_taken", name=one.manifest.name, first=str(other.folder), second=str(one.folder)
             )
         found[one.manifest.name] = one
     return [found[name] for name in sorted(found)]

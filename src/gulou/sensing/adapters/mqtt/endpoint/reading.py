@@ -91,7 +91,9 @@ class PublishReader:
             if commands is None:
                 raise NotFound("command.unknown", id=answer.answer.id[:128])
             if commands.get_command(answer.answer.id).device_id != answer.device_id:
-                raise Invalid("payload.command_not_yours", command_id=answer.answer.id[:128], device_id=answer.device_id)
+                raise Invalid(
+                    "payload.command_not_yours", command_id=answer.answer.id[:128], device_id=answer.device_id
+                )
             now_us = self._context.clock.now_us()
             detail = answer.answer.detail[:500] if answer.answer.detail else None
             commands.acknowledge(answer.answer.id, answer.answer.ok, detail, now_us)
