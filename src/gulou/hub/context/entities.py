@@ -8,6 +8,8 @@ from typing import Any
 from gulou.hub.context.model import LOCATION, Attribute, Entity
 from gulou.hub.context.spatial import SpatialIndex
 
+_RELATIONS = frozenset({"Relationship", "ListRelationship"})
+
 
 class Entities:
     """Entities and their indexes. The caller serialises changes; reading is safe meanwhile from any thread.
@@ -82,24 +84,27 @@ class Entities:
         return self._pointing.get((relationship, target), set()).copy()
 
     def _link(self, entity_id: str, name: str, instances: tuple[Attribute, ...]) -> None:
-        for target in _targets(instances):
-            self._pointing.setdefault((name, target), set()).add(entity_id)
+        for attribute in instances:
+            if attribute.kind in _RELATIONS:
+                for target in _targets(attribute.value):
+                    self._pointing.setdefault((name, target), set()).add(entity_id)
 
     def _unlink(self, entity_id: str, name: str, instances: tuple[Attribute, ...]) -> None:
-        for target in _targets(instances):
-            sources = self._pointing.get((name, target))
-            if sources is not None:
-                sources.discard(entity_id)
-                if not sources:
-                    del self._pointing[name, target]
+        for attribute in instances:
+            if attribute.kind in _RELATIONS:
+                for target in _targets(attribute.value):
+                    self._forget(entity_id, name, target)
+
+    def _forget(self, entity_id: str, name: str, target: str) -> None:
+        sources = self._pointing.get((name, target))
+        if sources is not None:
+            sources.discard(entity_id)
+            if not sources:
+                del self._pointing[name, target]
 
 
-def _targets(instances: tuple[Attribute, ...]) -> Iterable[str]:
-    for attribute in instances:
-        if attribute.kind not in {"Relationship", "ListRelationship"}:
-            continue
-        value: Any = attribute.value
-        for one in value if isinstance(value, list) else (value,):
-            target = one.get("object") if isinstance(one, Mapping) else one
-            if isinstance(target, str):
-                yield target
+def _targets(value: Any) -> Iterable[str]:
+    for one in value if isinstance(value, list) else (value,):
+        target = one.get("object") if isinstance(one, Mapping) else one
+        if isinstance(target, str):
+            yield target

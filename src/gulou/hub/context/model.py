@@ -26,8 +26,8 @@ KINDS: dict[str, str] = {
 LOCATION = "location"
 
 
-class Attribute(msgspec.Struct, frozen=True, array_like=True):
-    """One instance of an attribute; never changed, only replaced.
+class Attribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One instance of an attribute; never changed, only replaced. Holds JSON only, so there are no cycles to collect.
 
     Args:
         kind: a key of ``KINDS``.
@@ -51,7 +51,7 @@ class Attribute(msgspec.Struct, frozen=True, array_like=True):
     stamp: int = 0
 
 
-class Entity(msgspec.Struct):
+class Entity(msgspec.Struct, gc=False):
     """A thing of the city. What the context hands out is to be read, not changed.
 
     Args:

@@ -46,6 +46,12 @@ TAIL_SCHEMA = LAKE_SCHEMA.append(pa.field("row", pa.int32(), nullable=False))
 TABLE_SCHEMA = pa.schema([pa.field("ym", pa.string(), nullable=False), *LAKE_SCHEMA])
 PARTITION = "ym"
 
+SAME_SERIES_SQL = (
+    "l.entity_type = r.entity_type AND l.entity_id = r.entity_id AND l.property = r.property "
+    "AND l.dataset_id IS NOT DISTINCT FROM r.dataset_id"
+)
+"""Says that rows ``l`` and ``r`` are of one series."""
+
 _EXACT = 2**53
 
 

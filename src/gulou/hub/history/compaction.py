@@ -12,27 +12,33 @@ from pathlib import Path
 
 import duckdb
 
-from gulou.hub.history.columns import LAKE_SCHEMA
+from gulou.hub.history.columns import LAKE_SCHEMA, SAME_SERIES_SQL
 from gulou.hub.history.store_delta import SORT_SQL, Lake, LakeFile
 from gulou.kernel.errors import Unavailable
 
 _SMALLEST = 64 * 1024
 _FACTOR = 8
-_SAME = "l.entity_id = r.entity_id AND l.property = r.property AND l.dataset_id IS NOT DISTINCT FROM r.dataset_id"
 
 
-def choose(files: Iterable[LakeFile], *, enough: int, max_bytes: int) -> list[LakeFile]:
-    """Return the files of one month that are worth merging now, smallest first; empty when none are."""
+def choose(files: Iterable[LakeFile], *, enough: int, max_bytes: int, quiet_before_ns: int) -> list[LakeFile]:
+    """Return the files of one month that are worth merging now, smallest first; empty when none are.
+
+    Args:
+        enough: how many of like size are worth it.
+        max_bytes: larger files are left alone.
+        quiet_before_ns: in a month that nobody has written to since then, two are worth it.
+    """
     months: dict[str, list[LakeFile]] = defaultdict(list)
     for file in files:
         if file.bytes <= max_bytes:
             months[file.ym].append(file)
     for _, members in sorted(months.items()):
         members.sort(key=lambda file: file.bytes)
+        quiet = max(file.written_ns for file in members) < quiet_before_ns
         bound = _SMALLEST
         while members and bound <= max_bytes * _FACTOR:
             like = [file for file in members if file.bytes <= bound]
-            if len(like) >= enough:
+            if len(like) >= (2 if quiet else enough):
                 return like
             bound *= _FACTOR
     return []
@@ -69,7 +75,7 @@ def _rewrite(
         clear: these are all files of the month, so that nothing is left that a late row could replace.
     """
     names = ", ".join("0::TINYINT AS late" if clear and name == "late" else f"r.{name}" for name in LAKE_SCHEMA.names)
-    replaced = f"""WHERE NOT EXISTS (SELECT 1 FROM found l WHERE l.late = 1 AND {_SAME}
+    replaced = f"""WHERE NOT EXISTS (SELECT 1 FROM found l WHERE l.late = 1 AND {SAME_SERIES_SQL}
         AND l.observed_at = r.observed_at AND l.sequence > r.sequence)"""
     literal = "'" + str(target).replace("'", "''") + "'"
     paths = [str(lake.table_directory / file.path) for file in files]

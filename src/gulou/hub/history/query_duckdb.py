@@ -17,7 +17,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from gulou.hub.history.columns import LAKE_SCHEMA, ROW_SQL, to_row
+from gulou.hub.history.columns import LAKE_SCHEMA, ROW_SQL, SAME_SERIES_SQL, to_row
 from gulou.hub.history.model import DEFAULT_INSTANCE, AggregateQuery, Bucket, HistoryQuery, HistoryRow
 from gulou.hub.history.store_delta import LakeFile
 from gulou.kernel.errors import Fault, Invalid, Unavailable
@@ -27,10 +27,9 @@ _MIN_US, _MAX_US = -62_135_596_800_000_000, 253_370_764_800_000_000  # years 1 t
 _SEP = ", "
 _LAKE = f"SELECT {_SEP.join(LAKE_SCHEMA.names)}, 0::INTEGER AS row FROM read_parquet($files, hive_partitioning = false)"
 _TAIL = f"SELECT {_SEP.join(LAKE_SCHEMA.names)}, row FROM tail"
-_SAME = "l.entity_id = r.entity_id AND l.property = r.property AND l.dataset_id IS NOT DISTINCT FROM r.dataset_id"
 _CURRENT = f"""
 SELECT r.* FROM found r WHERE NOT EXISTS (
-  SELECT 1 FROM late l WHERE {_SAME} AND l.observed_at = r.observed_at
+  SELECT 1 FROM late l WHERE {SAME_SERIES_SQL} AND l.observed_at = r.observed_at
      AND (l.sequence > r.sequence OR (l.sequence = r.sequence AND l.row > r.row)))
 """
 _VALUES = {
@@ -95,7 +94,7 @@ class QueryEngine:
 
     def rows(self, snapshot: Snapshot, query: HistoryQuery, limit: int) -> Iterator[HistoryRow]:
         """Yield readings in order of time."""
-        direction = "DESC" if query.order == "desc" else "ASC"
+        direction = "DESC NULLS LAST" if query.order == "desc" else "ASC NULLS FIRST"
         order = ", ".join(f"{name} {direction}" for name in ("observed_at", "entity_id", "property", "dataset_id"))
         where, parameters = _conditions(query)
         with self._run(

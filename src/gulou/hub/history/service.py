@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -145,7 +146,10 @@ class HistoryService:
             self._expire()
             while not (self._stop.is_set() and self._threads):
                 chosen = compaction.choose(
-                    self._lake.state.files, enough=settings.compact_files, max_bytes=settings.compact_max_bytes
+                    self._lake.state.files,
+                    enough=settings.compact_files,
+                    max_bytes=settings.compact_max_bytes,
+                    quiet_before_ns=time.time_ns() - round(settings.quiet_s * 1e9),
                 )
                 if not chosen:
                     break
@@ -280,7 +284,7 @@ class HistoryService:
 
     def _keep_compacting(self) -> None:
         while not self._stop.is_set():
-            self._wake_compact.wait()
+            self._wake_compact.wait(self._settings.quiet_s)
             self._wake_compact.clear()
             if not self._stop.is_set():
                 self._compaction_error = _attempt(self.compact, self._compaction_error)

@@ -28,6 +28,9 @@ class HistorySettings(Settings):
     compact_max_bytes: int = setting(
         256 * 2**20, ge=2**10, unit="bytes", description="Files larger than this are not merged again."
     )
+    quiet_s: float = setting(
+        300.0, gt=0, le=86_400, unit="s", description="A month not written to for so long is merged from two files on."
+    )
     vacuum_hours: int = setting(
         1, ge=1, le=10_000, unit="hours", description="How long replaced files stay, for readers that use them."
     )

@@ -56,6 +56,12 @@ class LakeFile(msgspec.Struct, frozen=True):
     last_type: str
     late: bool
 
+    @property
+    def written_ns(self) -> int:
+        """When it was written, ns since the Unix epoch; 0 for a file of another writer."""
+        stamp = self.path.rpartition("/")[2].partition("-")[0]
+        return int(stamp) if stamp.isdecimal() else 0
+
 
 class LakeState(msgspec.Struct, frozen=True):
     """The live files, and the log sequence up to which everything is in them, durably. Replaced as a whole."""

@@ -89,6 +89,11 @@ def test_rows_are_chosen_by_every_condition(history):
     assert values(history, dataset_id=DEFAULT_INSTANCE) == [1.0, 2.0, 3.0, 4.0, 6.0]
     assert values(history, from_us=T0 + MINUTE_US, to_us=T0 + 3 * MINUTE_US) == [2.0, 3.0]
     assert values(history, order="desc", limit=2) == [6.0, 5.0]
+    history.apply(
+        batch(3, reading(9, 2.0, dataset_id="urn:x:b"), reading(9, 1.0), reading(9, 3.0, dataset_id="urn:x:c"))
+    )
+    assert values(history, from_us=T0 + 9 * MINUTE_US) == [1.0, 2.0, 3.0]
+    assert values(history, from_us=T0 + 9 * MINUTE_US, order="desc") == [3.0, 2.0, 1.0]
     assert values(history, limit=0) == []
     assert values(history, properties=("flow",), type="WaterLevelObserved") == [3.0]
     assert values(history, properties=()) == []

@@ -1,6 +1,7 @@
 """What only a history on disk must do: exactly once, restart, failures of the disk, bounds."""
 
 import json
+import os
 import threading
 
 import pyarrow as pa
@@ -96,6 +97,17 @@ def test_compaction_keeps_every_reading_sorts_them_and_leaves_few_files(tmp_path
     assert keys == sorted(keys)
 
 
+def test_a_month_that_nobody_writes_to_any_more_becomes_one_file(tmp_path):
+    history = open_history(tmp_path, quiet_s=1e-6)
+    for sequence in (1, 2):
+        history.apply(batch(sequence, reading(sequence), reading(45 * 1440 + sequence)))
+        history.flush()
+    assert history.compact() == 2
+    assert (history.status()["files"], len(values(history))) == (2, 4)
+    assert history.compact() == 0
+    history.close()
+
+
 def test_a_replaced_reading_is_gone_after_compaction(tmp_path):
     history = open_history(tmp_path, compact_files=2)
     for sequence, value in enumerate([1.0, 2.0, 3.0], start=1):
@@ -130,6 +142,20 @@ def test_tidying_deletes_replaced_files_later_and_loses_nothing(tmp_path):
     history.close()
     history = open_history(tmp_path)
     assert (history.position(), len(values(history))) == (5, 5)
+    history.close()
+
+
+def test_a_file_that_no_commit_names_is_deleted_when_it_is_old(tmp_path):
+    history = open_history(tmp_path)
+    history.apply(batch(1, reading(0)))
+    history.flush()
+    old, young = (tmp_path / "readings" / "ym=2025-03" / name for name in ("old.parquet", "young.parquet"))
+    for path in (old, young):
+        path.write_bytes(b"left by a crash")
+    os.utime(old, (1, 1))
+    history._lake.tidy(1)
+    assert (old.exists(), young.exists()) == (False, True)
+    assert values(history) == [1.0]
     history.close()
 
 
