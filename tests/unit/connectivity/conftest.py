@@ -127,11 +127,21 @@ class Kit:
         self.database.close()
 
 
-@pytest.fixture
-def kit(tmp_path):
-    kit = Kit(tmp_path)
+def _made(path):
+    kit = Kit(path)
     kit.now_us = NOW_US
     kit.vocabulary, kit.reading, kit.submission = SmallVocabulary, reading, submission
     kit.Collector, kit.Broken, kit.Blocked = Collector, Broken, Blocked
+    return kit
+
+
+@pytest.fixture
+def make_kit():
+    return _made
+
+
+@pytest.fixture
+def kit(tmp_path):
+    kit = _made(tmp_path)
     yield kit
     kit.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,7 +15,7 @@ import msgspec
 from gulou.connectivity.intake.applier import Applier, FedConsumer
 from gulou.connectivity.intake.committer import Committer, Waiting
 from gulou.connectivity.intake.duplicates import RecentReadings
-from gulou.connectivity.intake.model import LogBatch, Receipt, Submission
+from gulou.connectivity.intake.model import LogBatch, Reading, Receipt, Submission
 from gulou.connectivity.intake.ports import Checks, DeviceGate, LedgerPort, LogConsumer, ReadingLog
 from gulou.connectivity.intake.record import decode_record, to_batch
 from gulou.connectivity.intake.screening import Screen
@@ -60,6 +61,7 @@ class IntakeService:
         self._clock = clock
         self._settings = settings or IntakeSettings()
         self._consumers: list[LogConsumer] = [ledger, *consumers]
+        self._directory = directory
         self._space = SpaceGuard(directory, self._settings.min_free_mb, self._settings.space_check_s, free_bytes)
         self._recent = RecentReadings(self._settings.recent_readings, self._settings.max_series)
         self._screen = Screen(vocabulary, devices, self._settings)
@@ -195,7 +197,7 @@ class IntakeService:
         if count > self._settings.max_submission:
             raise Invalid("intake.too_large", readings=count, limit=self._settings.max_submission)
         if self._space.is_full():
-            raise Unavailable("intake.disk_full", path="log", free_mb=self._space.free_mb())
+            raise Unavailable("intake.disk_full", path=str(self._directory), free_mb=self._space.free_mb())
         with self._changed:
             if self._waiting and self._waiting + count > self._settings.max_waiting:
                 raise Unavailable("intake.full", waiting=self._waiting, limit=self._settings.max_waiting)
@@ -236,15 +238,25 @@ class IntakeService:
         self._checkpoint()
 
     def _warm(self, first: int, start: int) -> None:
-        """Read what every consumer has already, for the memory of duplicates only; damage there harms nobody."""
+        """Read what every consumer has already, for the memory of duplicates only; damage there harms nobody.
+
+        Only as many of the newest readings are noted as that memory holds: a start must not take longer for it.
+        """
+        newest: deque[tuple[Reading, ...]] = deque()
+        count = 0
         try:
             for sequence, data in self._log.read_from(first):
                 if sequence >= start:
-                    return
-                self._recent.warm(decode_record(sequence, data).readings)
+                    break
+                newest.append(decode_record(sequence, data).readings)
+                count += len(newest[-1])
+                while newest and count - len(newest[0]) >= self._settings.recent_readings:
+                    count -= len(newest.popleft())
         except Fault as error:
             self._gap = str(error)
             _log.warning("the memory of duplicates is incomplete: %s", error)
+        for readings in newest:
+            self._recent.warm(readings)
 
     def _checkpoint(self) -> None:
         for consumer in self._fed:
