@@ -104,6 +104,13 @@ def _opened(path: Path, file: BinaryIO) -> BinaryIO:
 
 def _csv_rows(path: Path, file: BinaryIO) -> Iterator[Row]:
     text = io.TextIOWrapper(_opened(path, file), "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _split_rows(path, text)
+    finally:
+        text.detach()  # the file is its opener's to close
+
+
+def _split_rows(path: Path, text: io.TextIOWrapper) -> Iterator[Row]:
     first = text.readline()
     delimiter = max(_DELIMITERS, key=first.count)
     csv.field_size_limit(_LONGEST_CELL)
