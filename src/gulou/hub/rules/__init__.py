@@ -7,6 +7,7 @@ from gulou.hub.rules.format import RuleSet
 from gulou.hub.rules.model import SEVERITIES, Rule
 from gulou.hub.rules.ports import (
     CommandDesk,
+    DetectionSource,
     DeviceFinder,
     EmptySurroundings,
     ReadingHistory,
@@ -22,6 +23,7 @@ __all__ = [
     "CommandDesk",
     "CommandRequester",
     "Detection",
+    "DetectionSource",
     "DeviceFinder",
     "EmptySurroundings",
     "ProposedCommand",

@@ -7,9 +7,9 @@ import logging
 
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Subscription
-from gulou.connectivity.commands.model import CommandRequest, ExpectedEffect
+from gulou.connectivity.commands import CommandRequest, ExpectedEffect
 from gulou.hub.rules.events import Detection, ProposedCommand
-from gulou.hub.rules.ports import CommandDesk
+from gulou.hub.rules.ports import CommandDesk, DetectionSource
 from gulou.hub.rules.settings import RuleSettings
 from gulou.kernel.clock import SECOND_US, Clock
 from gulou.kernel.errors import GulouError
@@ -77,6 +77,11 @@ class CommandRequester:
             except GulouError as error:
                 self.refused += 1
                 _log.warning("command of %s refused: %s", detection.rule_id, error.code)
+
+    def catch_up(self, source: DetectionSource) -> None:
+        """Request what a crash kept from being requested; the commands' own ids keep them from being sent twice."""
+        for detection in source.detections_since(self._clock.now_us() - self._oldest_us):
+            self.hear(detection)
 
     def close(self) -> None:
         """Stop hearing."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from gulou.access import Principal
-from gulou.connectivity.commands.model import Command, CommandRequest
+from gulou.connectivity.commands import Command, CommandRequest
 from gulou.connectivity.intake import Reading
+from gulou.hub.rules.events import Detection
 
 
 class PropertySource(Protocol):
@@ -62,6 +63,12 @@ class CommandDesk(Protocol):
     """Where commands are requested: the command service."""
 
     def request(self, request: CommandRequest, principal: Principal) -> Command: ...
+
+
+class DetectionSource(Protocol):
+    """Where missed detections are asked for: the rule service."""
+
+    def detections_since(self, at_us: int, limit: int = 10_000) -> list[Detection]: ...
 
 
 class ReadingHistory(Protocol):

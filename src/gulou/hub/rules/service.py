@@ -135,7 +135,8 @@ class RuleService:
         if self._started:
             self._engine.watch_known()
             self._tell()
-            self._write_checkpoint()
+            if self._settled():
+                self._write_checkpoint()
         self._bus.publish(RuleSetChanged(at_us=self._clock.now_us(), pack=pack, rules=len(rules.rules) if rules else 0))
 
     def start(self, last_sequence: int) -> None:

@@ -13,7 +13,7 @@ from gulou.operations.incidents.model import (
     WarningFilter,
     WarningPage,
 )
-from gulou.operations.incidents.ports import AuditTrail, CommandDesk, DetectionSource
+from gulou.operations.incidents.ports import AuditTrail, CommandDesk
 from gulou.operations.incidents.settings import IncidentSettings
 from gulou.operations.incidents.warning_service import WarningService
 
@@ -21,7 +21,6 @@ __all__ = [
     "Action",
     "AuditTrail",
     "CommandDesk",
-    "DetectionSource",
     "Incident",
     "IncidentChanged",
     "IncidentFilter",

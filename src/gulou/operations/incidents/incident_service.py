@@ -32,6 +32,7 @@ from gulou.records import Database
 _MOST_TASKS = 200
 _MOST_WARNINGS = 1_000
 _LONGEST_TEXT = 4_000
+_TIDY_EVERY_US = 3_600 * SECOND_US
 _METRES_PER_DEGREE = 111_000.0
 _TASK_STATES = ("open", "in_progress", "done", "cancelled")
 _SYSTEM = Principal.system("incidents")
@@ -52,6 +53,7 @@ class IncidentService:
         self._bus = bus
         self._audit = audit
         self._settings = settings or IncidentSettings()
+        self._tidied_us = 0
 
     # ---- people
 
@@ -294,6 +296,10 @@ class IncidentService:
 
     def tick(self, now_us: int) -> None:
         """Press what is overdue: once at the deadline, then every ``escalate_minutes``, ``most_escalations`` times."""
+        if now_us - self._tidied_us >= _TIDY_EVERY_US:
+            self._tidied_us = now_us
+            with self._database.transaction() as connection:
+                store.forget_before(connection, now_us - round(self._settings.remember_days * 86_400 * SECOND_US))
         with self._database.reading() as connection:
             due_us = store.next_pressing_us(connection)
         if due_us is None or due_us > now_us:

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from gulou.access import Principal
-from gulou.connectivity.commands.model import Command, CommandRequest
-from gulou.hub.rules import Detection
+from gulou.connectivity.commands import Command, CommandRequest
 
 
 class AuditTrail(Protocol):
@@ -30,9 +29,3 @@ class CommandDesk(Protocol):
     """Where approved commands are requested: the command service."""
 
     def request(self, request: CommandRequest, principal: Principal) -> Command: ...
-
-
-class DetectionSource(Protocol):
-    """Where missed detections are asked for: the rule service."""
-
-    def detections_since(self, at_us: int, limit: int = 10_000) -> list[Detection]: ...

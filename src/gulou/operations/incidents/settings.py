@@ -26,6 +26,12 @@ class IncidentSettings(Settings):
         gt=0,
     )
     most_escalations: int = setting(3, description="How often an overdue incident is escalated.", ge=1, le=10)
+    remember_days: float = setting(
+        90.0,
+        unit="d",
+        description="Detections and steps of commands are recognised when they come again within so long.",
+        ge=1,
+    )
     recover_minutes: float = setting(
         10.0,
         unit="min",

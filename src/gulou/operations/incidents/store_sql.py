@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, func, insert, or_, select, update
 
 from gulou.kernel.errors import Conflict, Invalid, NotFound
 from gulou.operations.incidents.model import (
@@ -105,6 +105,14 @@ def find_by_command(connection: Connection, command_id: str) -> Warning | None:
     )
     row = connection.execute(query).first()
     return None if row is None else msgspec.convert(row.body, Warning)
+
+
+def forget_before(connection: Connection, at_us: int) -> None:
+    """Drop what is only remembered so that messages are not taken twice, once they cannot come again."""
+    newest = select(func.max(warning_detections.c.at_us)).scalar_subquery()
+    old = (warning_detections.c.at_us < at_us, warning_detections.c.at_us < newest)
+    connection.execute(delete(warning_detections).where(*old))
+    connection.execute(delete(incident_commands).where(incident_commands.c.at_us < at_us))
 
 
 def note_command(connection: Connection, key: str, at_us: int) -> bool:

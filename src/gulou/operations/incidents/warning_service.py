@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +13,8 @@ from sqlalchemy import Connection
 
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Message
-from gulou.connectivity.commands.events import CommandChanged
-from gulou.connectivity.commands.model import CommandRequest, ExpectedEffect
-from gulou.hub.rules import Detection, command_id
+from gulou.connectivity.commands import CommandChanged, CommandRequest, ExpectedEffect
+from gulou.hub.rules import Detection, DetectionSource, command_id
 from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, NotFound, new_id
 from gulou.operations.incidents import store_sql as store
 from gulou.operations.incidents.events import WarningChanged
@@ -29,12 +29,13 @@ from gulou.operations.incidents.model import (
     WarningPage,
     graver,
 )
-from gulou.operations.incidents.ports import AuditTrail, CommandDesk, DetectionSource
+from gulou.operations.incidents.ports import AuditTrail, CommandDesk
 from gulou.operations.incidents.settings import IncidentSettings
 from gulou.records import Database
 
 _MOST_ACTIONS = 64
 _MOST_EARLY = 1_000
+_MISSED_AT_ONCE = 10_000
 _RULES = Principal.system("rules")
 _COMMANDS = Principal.system("commands")
 _AS_ACTOR = "incidents"
@@ -65,6 +66,9 @@ class WarningService:
         self._incidents = incidents
         self._settings = settings or IncidentSettings()
         self._message_ids = MessageIds(self._settings.sender_code)
+        self._guard = threading.RLock()  # detections and commands come on different threads
+        with database.reading() as connection:
+            self._heard_until_us = store.newest_detection_us(connection)
         self._early: OrderedDict[str, list[CommandChanged]] = OrderedDict()
         self._subscriptions = [
             bus.subscribe(Detection, self.hear, name="incidents.detections"),
@@ -82,13 +86,17 @@ class WarningService:
         Returns:
             How many detections were asked for.
         """
-        with self._database.reading() as connection:
-            since_us = store.newest_detection_us(connection)
-        missed = source.detections_since(since_us)
-        for detection in missed:
-            self.hear(detection)
+        since_us, asked = self._heard_until_us, 0
+        while True:
+            missed = source.detections_since(since_us, _MISSED_AT_ONCE)
+            for detection in missed:
+                self.hear(detection)
+            asked += len(missed)
+            if len(missed) < _MISSED_AT_ONCE or missed[-1].at_us == since_us:
+                break
+            since_us = missed[-1].at_us
         self._finish_approvals()
-        return len(missed)
+        return asked
 
     # ---- detections
 
@@ -96,7 +104,7 @@ class WarningService:
         """Take one detection message; a message that was taken already changes nothing."""
         key = _key_of(detection)
         messages: list[Message] = []
-        with self._database.transaction() as connection:
+        with self._guard, self._database.transaction() as connection:
             if store.seen_detection(connection, key):
                 return
             standing = store.find_standing(connection, detection.rule_id, detection.entity_id)
@@ -199,10 +207,11 @@ class WarningService:
     def hear_command(self, message: CommandChanged) -> None:
         """Follow a command that a warning or an incident caused."""
         messages: list[Message] = []
-        with self._database.transaction() as connection:
-            found = self._follow(connection, message, messages)
-        if not found:
-            self._keep_early(message)
+        with self._guard:
+            with self._database.transaction() as connection:
+                found = self._follow(connection, message, messages)
+            if not found:
+                self._keep_early(message)
         self._publish(messages)
 
     def _follow(self, connection: Connection, message: CommandChanged, messages: list[Message]) -> bool:
@@ -255,9 +264,10 @@ class WarningService:
             self._early.popitem(last=False)
 
     def _hear_early(self, warning: Warning) -> None:
-        for action in warning.actions:
-            for message in self._early.pop(action.command_id or "", ()):
-                self.hear_command(message)
+        with self._guard:
+            early = [one for action in warning.actions for one in self._early.pop(action.command_id or "", ())]
+        for message in early:
+            self.hear_command(message)
 
     # ---- people
 

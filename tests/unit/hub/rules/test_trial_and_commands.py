@@ -109,6 +109,20 @@ def test_a_command_whose_cause_is_long_past_is_not_sent(kit):
     assert (desk.requests, requester.stale) == ({}, 1)
 
 
+def test_a_command_that_a_crash_swallowed_is_requested_after_the_start(kit):
+    bus, desk, clock = MemoryBus(), Desk(), VirtualClock(10_000 * S)
+    kept = [detection(clock.now_us() - 700 * S, id="old"), detection(clock.now_us() - 5 * S, id="new")]
+
+    class Rules:
+        def detections_since(self, at_us, limit=0):
+            return [one for one in kept if one.at_us >= at_us]
+
+    requester = CommandRequester(bus, desk, clock)
+    requester.catch_up(Rules())
+    requester.catch_up(Rules())
+    assert [one.cause for one in desk.requests.values()] == ["new"]
+
+
 def test_a_refused_command_hurts_nobody_else(kit):
     bus, desk, clock = MemoryBus(), Desk(), VirtualClock(1000 * S)
     requester = CommandRequester(bus, desk, clock)

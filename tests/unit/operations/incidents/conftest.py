@@ -8,8 +8,7 @@ import pytest
 
 from gulou.access import Audit, Permission, Principal
 from gulou.connectivity.bus import MemoryBus
-from gulou.connectivity.commands.events import CommandChanged
-from gulou.connectivity.commands.model import Command, CommandRequest
+from gulou.connectivity.commands import Command, CommandChanged, CommandRequest
 from gulou.hub.rules import Detection, ProposedCommand
 from gulou.kernel import Conflict, GulouError, VirtualClock
 from gulou.operations.incidents import IncidentChanged, IncidentService, WarningChanged, WarningService

@@ -7,8 +7,11 @@ import re
 import msgspec
 import pytest
 
+from gulou.connectivity.bus import InProcessBus
+from gulou.connectivity.commands import CommandChanged
+from gulou.hub.rules import command_id
 from gulou.kernel import Conflict, Denied, NotFound, Unavailable
-from gulou.operations.incidents import WarningFilter
+from gulou.operations.incidents import IncidentService, WarningFilter, WarningService
 
 
 def test_a_warning_lives_through_its_four_states(centre):
@@ -154,8 +157,6 @@ def test_a_repeat_does_not_propose_the_same_twice(centre):
 
 
 def test_news_of_a_command_may_come_before_its_detection(centre):
-    from gulou.hub.rules import command_id
-
     detection = centre.detect(commands=(centre.pump("none"),))
     centre.tell(command_id(detection, 0), "sent", cause=detection.id)
     assert centre.all_warnings()[0].actions[0].command_state == "sent"
@@ -191,8 +192,55 @@ def test_what_was_found_while_away_is_caught_up_once(centre):
             return [one for one in kept if one.at_us >= at_us]
 
     assert centre.warnings.catch_up(Rules()) == 3
+    centre.warnings.close()
+    centre.begin()
     assert centre.warnings.catch_up(Rules()) == 1
     assert {one.entity_id[-1]: one.state for one in centre.all_warnings()} == {"a": "cleared", "b": "active"}
+
+
+def test_what_is_found_at_start_does_not_hide_what_was_missed(centre):
+    centre.detect(raised_s=1, entity="a")
+    centre.warnings.close()
+    missed = centre.detect(raised_s=2, entity="b")
+    centre.begin()
+    centre.detect(raised_s=3, entity="c")  # heard before catching up
+
+    class Rules:
+        def detections_since(self, at_us, limit=0):
+            return [one for one in (missed,) if one.at_us >= at_us]
+
+    centre.warnings.catch_up(Rules())
+    assert len(centre.all_warnings()) == 3
+
+
+def test_what_cannot_come_again_is_forgotten(centre):
+    first = centre.detect("raised", raised_s=1)
+    centre.detect("cleared", raised_s=1)
+    centre.clock.advance(91 * 86_400)
+    centre.detect("raised", raised_s=2)
+    centre.incidents.tick(centre.clock.now_us())
+    centre.bus.publish(first)  # nobody sends it again after so long; that it counts shows that it was forgotten
+    assert centre.all_warnings(state="active")[0].repeats == 1
+
+
+def test_detections_and_commands_on_threads_of_their_own(centre):
+    bus = InProcessBus()
+    centre.warnings.close()
+    incidents = IncidentService(centre.database, centre.clock, bus, centre.audit)
+    warnings = WarningService(centre.database, centre.clock, bus, centre.audit, centre.desk, incidents)
+    template = centre.detect(commands=(centre.pump("none"),), opens_incident=True, location=None)
+    for number in range(40):
+        entity = f"urn:ngsi-ld:WaterLevelObserved:drain-{number}"
+        found = msgspec.structs.replace(template, id=f"r/{entity}/1", entity_id=entity)
+        command = centre.desk.command(command_id(found, 0), "acknowledged", found.id)
+        bus.publish(CommandChanged(at_us=found.at_us, command=command))
+        bus.publish(found)
+    bus.drain()
+    bus.close()
+    assert [one.actions[0].command_state for one in warnings.list(WarningFilter(), centre.admin).items] == [
+        "acknowledged"
+    ] * 40
+    assert len(centre.all_incidents()) == 40
 
 
 # ---- who may
