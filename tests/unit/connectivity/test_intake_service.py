@@ -436,3 +436,12 @@ def test_a_large_commit_is_split(kit):
     assert sum(future.result(10).stored for future in futures) == 50
     service.settle(10)
     assert kit.ledger.account("test").received == 51
+
+
+def test_a_defect_in_a_check_frees_its_place_again(kit):
+    service = kit.start()
+    nonsense = Submission(source="test", adapter="test/1", payloads=(Payload(b"", "t", (None,)),))
+    with pytest.raises(AttributeError):
+        service.submit(nonsense)
+    assert service.status()["waiting_readings"] == 0
+    assert take(service, kit.submission(kit.reading(1))).stored == 1

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 
 import msgspec
 
+from gulou.connectivity.bus import deliver
 from gulou.connectivity.intake.model import LogBatch
 from gulou.connectivity.intake.ports import LogConsumer
-from gulou.kernel.errors import GulouError
-
-_log = logging.getLogger(__name__)
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):
@@ -45,27 +42,21 @@ class FedConsumer:
         self._checkpoint_problem: str | None = None
 
     def feed(self, batch: LogBatch) -> None:
+        """Hand over one batch, once; after a failure no more."""
         if self.problem is not None or batch.sequence <= self.applied:
             return
-        try:
-            self._consumer.apply(batch)
-        except Exception as error:  # this is the log's subscriber edge: one defect must not stop the other consumers
-            self.problem = _name(error)
-            _log.exception("consumer %s failed at sequence %d and is fed no more", self.name, batch.sequence)
-        else:
+        self.problem = deliver(self.name, self._consumer.apply, batch)
+        if self.problem is None:
             self.applied = batch.sequence
 
     def checkpoint(self) -> None:
-        if self.problem is not None:
-            return
-        try:
-            self._consumer.checkpoint()
-            self.position = self._consumer.position()
-        except Exception as error:  # as above; its position stays, so nothing is lost
-            self._checkpoint_problem = _name(error)
-            _log.exception("checkpoint of consumer %s failed; it will be tried again", self.name)
-        else:
-            self._checkpoint_problem = None
+        """Let it make its state durable; after a failure its position stays, nothing is lost, and it is tried again."""
+        if self.problem is None:
+            self._checkpoint_problem = deliver(self.name, self._checkpoint, "checkpoint")
+
+    def _checkpoint(self, _: object) -> None:
+        self._consumer.checkpoint()
+        self.position = self._consumer.position()
 
     def status(self) -> ConsumerStatus:
         return ConsumerStatus(
@@ -153,7 +144,3 @@ class Applier:
             consumer.checkpoint()
         if self._consumers:
             self._checkpointed(min(consumer.position for consumer in self._consumers))
-
-
-def _name(error: Exception) -> str:
-    return error.code if isinstance(error, GulouError) else type(error).__name__

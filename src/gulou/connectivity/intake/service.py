@@ -112,13 +112,15 @@ class IntakeService:
         """
         count = sum(len(payload.readings) + len(payload.flaws) for payload in submission.payloads)
         self._admit(max(count, 1))
+        taken = False
         try:
             now_us = self._clock.now_us()
             waiting = Waiting(submission, self._screen.screen(submission, now_us), now_us, count)
             self._committer.put(waiting)
-        except BaseException:
-            self._note_applied(max(count, 1), 0)
-            raise
+            taken = True
+        finally:
+            if not taken:
+                self._note_applied(max(count, 1), 0)
         return waiting.future
 
     def drop(self, source: str, count: int, reason: str) -> None:
