@@ -31,7 +31,7 @@ class City:
     def related_to(self, entity_id: str, entity_type: str, relationship: str) -> Iterable[str]:
         return [one for one in self.entity_ids(entity_type) if self.entities[one].get(relationship) == entity_id]
 
-    def device_of(self, entity_id: str, property: str | None = None) -> str | None:
+    def device_of(self, entity_id: str, property: str | None = None) -> str | None:  # noqa: A002
         return self.devices.get(entity_id)
 
 

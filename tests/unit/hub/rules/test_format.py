@@ -15,6 +15,7 @@ from gulou.kernel.errors import Invalid
 from gulou.kernel.messages import render
 
 README = (Path(gulou.hub.rules.__file__).parent / "README.md").read_text("utf-8")
+THRESHOLD = "kind: threshold\nselect: {type: WaterLevelObserved}\nwhen: waterLevel > 1\nseverity: red"
 SQUARE = json.dumps({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]})
 
 
@@ -97,7 +98,7 @@ def test_every_mistake_is_listed_with_its_place(kit):
             "rules.clear_beyond_limit",
         ),
         (
-            "kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {blue: 1}\nwhen: waterLevel > 1",
+            "kind: threshold\nselect: {type: Pump}\nvalue: flowRate\nlevels: {blue: 1}\nwhen: flowRate > 1",
             "rules.levels_and_when",
         ),
         (
@@ -124,7 +125,7 @@ def test_every_mistake_is_listed_with_its_place(kit):
             "rules.file_unknown",
         ),
         (
-            "kind: geofence\nselect: {type: Vehicle}\nevent: enter\nseverity: red\narea: {polygon: {type: Point, coordinates: [0, 0]}}",
+            "kind: geofence\nselect: {type: Vehicle}\nevent: enter\nseverity: red\narea: {polygon: {type: Point}}",
             "rules.area_broken",
         ),
         ("kind: geofence\nselect: {type: Vehicle}\nevent: enter\nseverity: red\narea: {}", "rules.area_one_of"),
@@ -138,13 +139,11 @@ def test_every_mistake_is_listed_with_its_place(kit):
             "rules.derive_cycle",
         ),
         (
-            "kind: threshold\nselect: {type: WaterLevelObserved}\nwhen: waterLevel > 1\nseverity: red\n"
-            "commands: [{target: {type: Pump, where: waterLevel = 1}, name: x, approval: person}]",
+            THRESHOLD + "\ncommands: [{target: {type: Pump, where: waterLevel = 1}, name: x, approval: person}]",
             "rules.target_where",
         ),
         (
-            "kind: threshold\nselect: {type: WaterLevelObserved}\nwhen: waterLevel > 1\nseverity: red\n"
-            "commands: [{target: this, name: x}]",
+            THRESHOLD + "\ncommands: [{target: this, name: x}]",
             "document.missing_key",
         ),
     ],

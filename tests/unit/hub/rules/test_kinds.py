@@ -70,7 +70,8 @@ SQUARE = "{type: Polygon, coordinates: [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]
 
 
 def fence(kit, event, more="", city=None):
-    text = f"kind: geofence\nselect: {{type: Vehicle}}\narea: {{polygon: {SQUARE}}}\nevent: {event}\nseverity: yellow\n{more}"
+    text = f"kind: geofence\nselect: {{type: Vehicle}}\narea: {{polygon: {SQUARE}}}\nseverity: yellow\n"
+    text += f"event: {event}\n{more}"
     return kit.bench(kit.rule(text), city)
 
 
@@ -123,7 +124,8 @@ def test_the_area_of_an_entity(kit):
     }
     bench = kit.bench(
         kit.rule(
-            "kind: geofence\nselect: {type: Vehicle}\narea: {entity: 'urn:ngsi-ld:District:d1'}\nevent: inside\nseverity: red"
+            "kind: geofence\nselect: {type: Vehicle}\nevent: inside\nseverity: red\n"
+            "area: {entity: 'urn:ngsi-ld:District:d1'}"
         ),
         city,
     )
@@ -250,7 +252,8 @@ def test_an_index_is_computed_and_can_be_judged(kit):
 
 def test_a_derived_property_is_computed_at_most_so_often_and_not_twice_the_same(kit):
     bench = kit.bench(
-        "rules:\n  - {id: d, kind: derive, select: {type: AirQualityObserved}, property: pm10, value: pm25 * 2, every: 1m}\n"
+        "rules:\n  - {id: d, kind: derive, select: {type: AirQualityObserved}, property: pm10,\n"
+        "     value: pm25 * 2, every: 1m}\n"
     )
     for at in (0, 30, 59, 60, 61):
         bench.send(at, AIR, pm25=float(at))

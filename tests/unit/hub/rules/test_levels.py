@@ -58,7 +58,8 @@ def test_levels_follow_their_definition(kit, series, hysteresis, hold, clear_hol
     bench = kit.bench(
         kit.rule(
             f"kind: threshold\nselect: {{type: WaterLevelObserved}}\nvalue: waterLevel\n"
-            f"levels: {{blue: 1.0, yellow: 2.0, red: 3.0}}\nhysteresis: {hysteresis}\nhold: {hold}s\nclear_hold: {clear_hold}s"
+            f"levels: {{blue: 1.0, yellow: 2.0, red: 3.0}}\nhysteresis: {hysteresis}\n"
+            f"hold: {hold}s\nclear_hold: {clear_hold}s"
         )
     )
     for at, value in series:
@@ -182,7 +183,8 @@ def test_limits_of_the_entity_itself_and_selection_by_attribute(kit):
 def test_selection_by_id(kit, glob, count):
     bench = kit.bench(
         kit.rule(
-            f"kind: threshold\nselect: {{type: WaterLevelObserved, id: '{glob}'}}\nvalue: waterLevel\nlevels: {{red: 3}}"
+            "kind: threshold\nvalue: waterLevel\nlevels: {red: 3}\n"
+            f"select: {{type: WaterLevelObserved, id: '{glob}'}}"
         )
     )
     for name in ("drain-1", "drain-2"):

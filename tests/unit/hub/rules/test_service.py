@@ -1,4 +1,4 @@
-"""The rule service: crashes at random points change nothing that anybody is told, and everything else around the engine."""
+"""The rule service: crashes at random points change nothing that anybody is told; packs, explanations, bounds."""
 
 from __future__ import annotations
 

@@ -250,7 +250,8 @@ class Engine:
         if before is not None and before[2] != reading.observed_at_us:
             self._evaluate(judge, state)
             del waiting[slot]
-        if judge.settles_by_reading:
+        due = state.scheduled_us  # never later than what really falls due
+        if due is not None and due <= reading.observed_at_us and judge.settles_by_reading:
             self._guard(judge, lambda: judge.settle(state, reading.observed_at_us))
         if self._guard(judge, lambda: judge.take(state, reading)):
             waiting[slot] = (judge, state, reading.observed_at_us)
