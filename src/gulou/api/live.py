@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from anyio import create_task_group, fail_after, move_on_after
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -72,27 +74,32 @@ class LiveHub:
         )
         with self._guard:
             self._clients[id(mailbox)] = mailbox
-        writer = asyncio.create_task(self._write(socket, mailbox, awake))
-        reader = asyncio.create_task(self._read(socket, mailbox, awake))
+        outcome: list[tuple[int, str]] = []
+
+        async def run(part: Awaitable[tuple[int, str]]) -> None:
+            try:
+                outcome.append(await part)
+            except WebSocketDisconnect:
+                outcome.append((1000, ""))
+            except TimeoutError:  # it has not taken a frame for very long
+                outcome.append((TOO_SLOW, "request.busy"))
+            group.cancel_scope.cancel()
+
         try:
-            done, _ = await asyncio.wait({writer, reader}, return_when=asyncio.FIRST_COMPLETED)
-            code, reason = next((task.result() for task in done if not task.exception()), (1011, "fault.internal"))
-            for task in done:
-                _log_failure(task)
+            async with create_task_group() as group:
+                group.start_soon(run, self._write(socket, mailbox, awake))
+                group.start_soon(run, self._read(socket, mailbox, awake))
         finally:
             with self._guard:
                 del self._clients[id(mailbox)]
-            for task in (writer, reader):
-                task.cancel()
-            await asyncio.gather(writer, reader, return_exceptions=True)
-        await _close(socket, code, reason)
+        await _close(socket, *outcome[0])
 
     async def _read(self, socket: WebSocket, mailbox: Mailbox, awake: asyncio.Event) -> tuple[int, str]:
         while True:
             try:
                 text = await socket.receive_text()
-            except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which nobody here sends
-                return 1000, ""
+            except KeyError:  # a binary message, which nobody here sends
+                return 1003, "request.content_type"
             if len(text) > _MESSAGE_MAX:
                 return TOO_LARGE, "request.too_large"
             mailbox.put(self._subscribed(mailbox, text))
@@ -165,7 +172,8 @@ class LiveHub:
 
     async def _send(self, socket: WebSocket, frame: dict[str, Any]) -> None:
         text = msgspec.json.encode(frame, enc_hook=str).decode()
-        await asyncio.wait_for(socket.send_text(text), _SEND_WITHIN_S)
+        with fail_after(_SEND_WITHIN_S):
+            await socket.send_text(text)
 
     def _mailboxes(self) -> list[Mailbox]:
         with self._guard:
@@ -184,18 +192,9 @@ def _wake(loop: asyncio.AbstractEventLoop, awake: asyncio.Event) -> None:
 
 
 async def _sleep_until(awake: asyncio.Event, due: float, loop: asyncio.AbstractEventLoop) -> None:
-    timeout = max(due - loop.time(), 0.0)
-    try:
-        await asyncio.wait_for(awake.wait(), timeout)
-    except TimeoutError:
-        return
-    awake.clear()
-
-
-def _log_failure(task: asyncio.Task[tuple[int, str]]) -> None:
-    error = task.exception()
-    if error is not None and not isinstance(error, (WebSocketDisconnect, TimeoutError)):
-        logger.error("live stream failed: %s", type(error).__name__, exc_info=error)
+    with move_on_after(max(due - loop.time(), 0.0)):
+        await awake.wait()
+        awake.clear()
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

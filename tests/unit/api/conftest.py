@@ -162,3 +162,61 @@ def built_city(folder: Path, console_directory: Path | None, settings: ApiSettin
     context.close()
     history.close()
     database.close()
+
+
+PACK_FILES = {
+    "pack.yaml": "pack: drains\nversion: 1.0.0\ntitle: {en: Drains, zh: 排水}\n",
+    "rules/level.yaml": """
+rules:
+  - id: level
+    kind: threshold
+    select: {type: WaterLevelObserved}
+    value: waterLevel
+    levels: {yellow: 1.0, red: 2.0}
+    category: flood
+    department: water
+    headline: {en: "Water at {value:.1f} m", zh: "水位{value:.1f}米"}
+    commands:
+      - target: {type: Pump, where: drains = this}
+        name: switch
+        parameters: {status: "on"}
+        at: yellow
+        approval: person
+""",
+}
+
+
+@pytest.fixture
+def drains(city: City) -> City:
+    """A city whose pack warns of high water and proposes the pump ``pump-1``; the admin is signed in."""
+    for path, text in PACK_FILES.items():
+        file = city.services.data_directory / "packs" / "drains" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    city.sign_in()
+    pump = {
+        "id": "urn:ngsi-ld:Pump:p1",
+        "type": "Pump",
+        "drains": {"type": "Relationship", "object": "urn:ngsi-ld:WaterLevelObserved:drain-1"},
+    }
+    assert city.client.post("/api/v1/entities", json=pump).status_code == 201
+    device = {
+        "id": "pump-1",
+        "name": "Pump",
+        "adapter": "mqtt",
+        "kind": "actuator",
+        "bindings": [{"entity_id": "urn:ngsi-ld:Pump:p1", "entity_type": "Pump"}],
+    }
+    assert city.client.post("/api/v1/devices", json=device).status_code == 201
+    enabled = city.client.post("/api/v1/packs/drains/enable")
+    assert enabled.json()["state"] == "enabled", enabled.text
+    return city
+
+
+@pytest.fixture
+def level() -> Any:
+    def of(value: float, at: str = NOW) -> Reading:
+        entity = "urn:ngsi-ld:WaterLevelObserved:drain-1"
+        return Reading(entity, "WaterLevelObserved", "waterLevel", value, from_rfc3339(at))
+
+    return of

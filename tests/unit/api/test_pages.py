@@ -34,7 +34,8 @@ def test_the_consoles_own_addresses_lead_to_the_page(city, path):
     "path",
     [
         "/nothing", "/assets/none.js", "/assets/", "/..%2frecords.db", "/%2e%2e/records.db",
-        "/assets/%2e%2e/%2e%2e/records.db", "/assets/..%5c..%5crecords.db", "/assets/app-1a2b.js.gz", "/.env", "/favicon.ico",
+        "/assets/%2e%2e/%2e%2e/records.db", "/assets/..%5c..%5crecords.db", "/assets/app-1a2b.js.gz", "/.env",
+        "/favicon.ico",
     ],
 )  # fmt: skip
 def test_everything_else_is_a_404(city, path):
