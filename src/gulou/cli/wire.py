@@ -150,7 +150,7 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
     context = ContextService(MemoryContextStore(), clock, bus, vocabulary, access.audit)
     log = MemoryLog()
     domain = Domain(database, log, clock, bus, context, vocabulary, access, SettingsReader(None, {}), None)
-    for consumer in (domain.context, domain.commands, domain.rules):
+    for consumer in (domain.rejects, domain.context, domain.commands, domain.rules):
         domain.intake.add_consumer(consumer)
     domain.rules.load(pack.rules)
     domain.rules.start(log.last_sequence())
@@ -164,7 +164,7 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
         rules=domain.rules,
         warnings=domain.warnings,
         incidents=domain.incidents,
-        ledger=domain.ledger,
+        rejects=domain.rejects,
         bus=bus,
         close=lambda: (domain.intake.stop(), database.close(), folder.cleanup()),
     )

@@ -22,7 +22,7 @@ MANIFEST = "pack.yaml"
 FOLDERS = frozenset({"vocabulary", "sources", "rules", "cases", "i18n", "maps", "areas", "demo"})
 _FILES = frozenset({MANIFEST, "README.md", "CHANGELOG.md", "LICENSE"})
 _ENDINGS = frozenset({".yaml", ".md", ".json", ".geojson", ".csv", ".ndjson", ""})
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?")
 _MOST_FILES = 2_000
 _LARGEST_BYTES = 8 * 2**20
@@ -157,7 +157,7 @@ _MANIFEST_KEYS = ("pack", "version", "title", "description", "gulou", "licence")
 def _manifest_problems(document: Document, data: dict[str, Any], folder: str) -> list[Problem]:
     found = []
     name = data["pack"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         found.append(document.problem(("pack",), "pack.bad_name", name=str(name)))
     elif name != folder:
         found.append(document.problem(("pack",), "pack.other_folder", name=name, folder=folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from gulou.access import Principal
 from gulou.connectivity.commands import Command, CommandQuery
 from gulou.connectivity.devices import Binding, Device
-from gulou.connectivity.intake import Payload, Reading, Submission
+from gulou.connectivity.intake import Payload, Reading, RejectQuery, Submission
 from gulou.kernel.errors import GulouError
 from gulou.kernel.ids import parse_entity_id
 from gulou.kernel.messages import render
@@ -74,8 +74,8 @@ class _Player:
         for entity in self.story.entities:
             self.stage.context.upsert_entity(to_document(entity), _OFFICER)
         for given in self.story.devices:
-            entity = str(given["entity"])
-            binding = Binding(entity, parse_entity_id(entity)[0])
+            measured = str(given["entity"])
+            binding = Binding(measured, parse_entity_id(measured)[0])
             device = Device(
                 id=str(given["id"]),
                 name=str(given.get("name", given["id"])),
@@ -100,9 +100,9 @@ class _Player:
             for name, given in action.items():
                 self._do(name, given)
             self.stage.settle()
-        for expectation in moment.expect:
+        for line, expectation in zip(moment.expect_lines, moment.expect, strict=True):
             for name, wanted in expectation.items():
-                self._expect(moment.line, name, wanted)
+                self._expect(line, name, wanted)
 
     # what people and devices do
 
@@ -138,18 +138,18 @@ class _Player:
             self._expect_value(line, wanted)
             return
         if name == "rejected":
-            rejected = sum(account.rejected for account in self.stage.ledger.accounts())
+            rejected = self.stage.rejects.list_rejected(RejectQuery(code=wanted.get("code"))).total
             if rejected != wanted.get("count"):
-                self._fail(line, f"expected {wanted.get('count')} rejected readings, there are {rejected}")
+                self._fail(line, f"expected {json.dumps(dict(wanted))} rejected readings, there are {rejected}")
             return
-        kind = name.removeprefix("no_")
-        found: Iterable[Any] = {"warning": self._warnings, "incident": self._incidents, "command": self._commands}[
-            kind
-        ](wanted)
-        there = list(found)
-        if bool(there) == name.startswith("no_"):
-            everything = {"warning": self._warnings, "incident": self._incidents, "command": self._commands}[kind]({})
-            shown = "; ".join(_brief(one) for one in everything) or "none"
+        finders: dict[str, Callable[[Mapping[str, Any]], Sequence[Any]]] = {
+            "warning": self._warnings,
+            "incident": self._incidents,
+            "command": self._commands,
+        }
+        find = finders[name.removeprefix("no_")]
+        if bool(find(wanted)) == name.startswith("no_"):
+            shown = "; ".join(_brief(one) for one in find({})) or "none"
             self._fail(line, f"expected {name} {json.dumps(dict(wanted))}; there is: {shown}")
 
     def _expect_value(self, line: int, wanted: Mapping[str, Any]) -> None:

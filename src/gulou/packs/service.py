@@ -8,14 +8,15 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, String, Table, delete, insert, select
 
 from gulou.access import Audit, Principal
 from gulou.hub.rules import RuleService
 from gulou.kernel.clock import Clock
 from gulou.kernel.documents import Problem, problems_of
-from gulou.kernel.errors import Invalid, NotFound
-from gulou.packs.loader import MANIFEST, load_pack
+from gulou.kernel.errors import Conflict, GulouError, Invalid, NotFound, Unavailable
+from gulou.packs.loader import MANIFEST, NAME, load_pack
 from gulou.packs.model import Pack, PackStatus
 from gulou.records import Database, metadata
 from gulou.sensing.sdk.mapping import MappingRegistry
@@ -28,6 +29,7 @@ packs_table = Table(
     Column("enabled", Boolean, nullable=False),
     Column("changed_at_us", BigInteger, nullable=False),
 )
+_DEEPEST = 8
 
 
 class PackService:
@@ -58,20 +60,37 @@ class PackService:
         self._clock = clock
         self._audit = audit
         self._live: dict[str, Pack] = {}
+        self._refused: dict[str, list[Problem]] = {}
         self._lock = threading.RLock()
 
-    def start(self) -> list[PackStatus]:
-        """Load what was enabled; a pack that has been broken since runs on in its last good version."""
+    def start(self) -> None:
+        """Put into force what was in force last, then the newer versions that lie in the packs' folders.
+
+        A pack that has been broken since runs on in its last good version; its status says what is wrong.
+        """
         with self._lock:
-            for name in self._enabled_names():
-                for root in (self._find(name), self._running / name):
-                    try:
-                        if root is not None and root.is_dir():
-                            self._go_live(self._load(root))
-                            break
-                    except Invalid:
-                        continue  # the status says what is wrong; the copy that ran last is tried next
-        return self.all()
+            waiting = self._enabled_names()
+            while waiting:
+                left = [name for name in waiting if not self._revive(name)]
+                if len(left) == len(waiting):
+                    break
+                waiting = left  # one may have built on the types of another that came later
+            for name in tuple(self._live):
+                root = self._find(name)
+                if root is not None and not _equal_folders(root, self._running / name):
+                    self._try(name, root)
+
+    def _revive(self, name: str) -> bool:
+        roots = (self._running / name, self._find(name))
+        return any(root is not None and root.is_dir() and self._try(name, root) for root in roots)
+
+    def _try(self, name: str, root: Path) -> bool:
+        try:
+            self._take_over(self._load(root))
+        except (Invalid, Conflict) as error:
+            self._refused[name] = _problems(error)
+            return False
+        return True
 
     def all(self) -> list[PackStatus]:
         """Return every pack that is found, by name, with its state and problems."""
@@ -90,21 +109,19 @@ class PackService:
         try:
             self._load(root)
         except Invalid as error:
-            return problems_of(error)
+            return _problems(error)
         return []
 
     def check_files(self, name: str, files: dict[str, str]) -> list[Problem]:
         """Check a pack that is given as texts by path inside the pack."""
+        if not NAME.fullmatch(name):
+            return [Problem("pack.bad_name", {"name": name}, MANIFEST)]
         with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder) / PurePosixPath(name).name
+            root = Path(folder) / name
             root.mkdir()
             for path, text in files.items():
-                parts = PurePosixPath(path)
-                if parts.is_absolute() or ".." in parts.parts or len(parts.parts) > 8:
-                    return [Problem("pack.unknown_entry", {"name": path, "nearest": "-"}, path)]
-                target = root.joinpath(*parts.parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text, encoding="utf-8")
+                if not _write(root, path, text):
+                    return [Problem("pack.unknown_entry", {"name": path[:200], "nearest": "-"}, path[:200])]
             return self.check(root)
 
     def enable(self, name: str, principal: Principal) -> PackStatus:
@@ -112,12 +129,14 @@ class PackService:
 
         Raises:
             Invalid: ``document.broken``; refused whole, the running version stays.
+            Conflict: it does not go together with another running pack: ``mapping.name_taken``,
+                ``rules.derive_conflict``; refused whole likewise.
+            Unavailable: ``pack.not_kept``: there is no room for its copy.
         """
         principal.require("pack.manage")
         with self._lock:
             pack = self._load(self._root(name))
-            self._keep(pack)
-            self._go_live(pack)
+            self._take_over(pack)
             self._remember(name, enabled=True)
             self._audit.record(principal, "pack.enable", "pack", name, {"version": pack.manifest.version})
             return self.get(name)
@@ -128,19 +147,19 @@ class PackService:
         with self._lock:
             status = self.get(name)
             if name in self._live:
-                self._rules.remove(name)
-                self._mappings.remove(name)
-                self._vocabulary.remove(name)
+                self._withdraw(name)
                 del self._live[name]
             self._remember(name, enabled=False)
             self._audit.record(principal, "pack.disable", "pack", name, {"version": status.version})
-            return self.get(name)
+            return msgspec.structs.replace(status, state="broken" if status.problems else "disabled", running=None)
 
     def _discover(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
         for folder in self._folders:
             for manifest in folder.glob(f"*/{MANIFEST}"):
                 found.setdefault(manifest.parent.name, manifest.parent)
+        for name, pack in self._live.items():  # its folder may have gone since
+            found.setdefault(name, pack.root)
         return found
 
     def _find(self, name: str) -> Path | None:
@@ -159,33 +178,59 @@ class PackService:
                 scratch.extend(pack.root / "vocabulary", name)
         return load_pack(root, scratch)
 
-    def _go_live(self, pack: Pack) -> None:
+    def _take_over(self, pack: Pack) -> None:
+        """Put a checked pack into force from a copy of its own, all of it or nothing."""
         name = pack.manifest.name
-        folder = pack.root / "vocabulary"
-        if folder.is_dir():
-            self._vocabulary.extend(folder, name)
+        kept = self._running / name
+        before = self._live.get(name)
+        copy = kept if pack.root == kept or _equal_folders(pack.root, kept) else self._copy(pack)
+        try:
+            self._put(msgspec.structs.replace(pack, root=copy))
+        except GulouError:
+            if before is None:
+                self._withdraw(name)
+            else:
+                self._put(before)
+            raise
+        if copy != kept:
+            shutil.rmtree(kept, ignore_errors=True)
+            copy.rename(kept)
+        self._live[name] = msgspec.structs.replace(pack, root=kept)
+        self._refused.pop(name, None)
+
+    def _put(self, pack: Pack) -> None:
+        name = pack.manifest.name
+        self._mappings.replace(name, list(pack.mappings))
+        if pack.types:
+            self._vocabulary.extend(pack.root / "vocabulary", name)
         else:
             self._vocabulary.remove(name)
-        self._mappings.replace(name, list(pack.mappings))
         self._rules.load(pack.rules)
-        self._live[name] = pack
 
-    def _keep(self, pack: Pack) -> None:
-        target = self._running / pack.manifest.name
+    def _withdraw(self, name: str) -> None:
+        self._vocabulary.remove(name)  # the only one that may refuse: another pack builds on its types
+        self._rules.remove(name)
+        self._mappings.remove(name)
+
+    def _copy(self, pack: Pack) -> Path:
         fresh = self._running / f".{pack.manifest.name}.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(pack.root, fresh)
-        shutil.rmtree(target, ignore_errors=True)
-        fresh.rename(target)
+        try:
+            shutil.copytree(pack.root, fresh)
+        except OSError as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            detail = error.strerror or "the copy was not complete"
+            raise Unavailable("pack.not_kept", name=pack.manifest.name, detail=detail) from error
+        return fresh
 
     def _status(self, name: str, root: Path) -> PackStatus:
         live = self._live.get(name)
-        problems: tuple[Problem, ...] = ()
+        problems: tuple[Problem, ...] = () if live else tuple(self._refused.get(name, ()))
         pack: Pack | None = None
         try:
             pack = self._load(root)
         except Invalid as error:
-            problems = tuple(problems_of(error))
+            problems = tuple(_problems(error))
         shown = pack or live
         return PackStatus(
             name=name,
@@ -222,3 +267,32 @@ def _contents(pack: Pack) -> dict[str, int]:
         "types": len(pack.types),
         "stories": len(pack.stories),
     }
+
+
+def _problems(error: GulouError) -> list[Problem]:
+    found = problems_of(error) if isinstance(error, Invalid) else []
+    return found or [Problem(error.code, dict(error.params), MANIFEST)]
+
+
+def _write(root: Path, path: str, text: str) -> bool:
+    """Write one text inside ``root``; False when its path leads out, or is none."""
+    parts = PurePosixPath(path)
+    if not parts.parts or parts.is_absolute() or ".." in parts.parts or len(parts.parts) > _DEEPEST:
+        return False
+    target = root.joinpath(*parts.parts)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except (OSError, ValueError):  # a file where a folder should be, a name too long, a zero byte
+        return False
+    return True
+
+
+def _equal_folders(one: Path, other: Path) -> bool:
+    """Say whether two folders hold the same files with the same bytes."""
+    files = _files_in(one)
+    return files == _files_in(other) and all((one / path).read_bytes() == (other / path).read_bytes() for path in files)
+
+
+def _files_in(root: Path) -> list[Path]:
+    return sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file()) if root.is_dir() else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.commands import CommandService
 from gulou.connectivity.devices import DeviceRegistry
-from gulou.connectivity.intake import IntakeService, Ledger
+from gulou.connectivity.intake import IntakeService, SqlRejectStore
 from gulou.hub.context import ContextService
 from gulou.hub.rules import RuleService
 from gulou.kernel.clock import VirtualClock
@@ -27,7 +27,7 @@ class Stage:
     rules: RuleService
     warnings: WarningService
     incidents: IncidentService
-    ledger: Ledger
+    rejects: SqlRejectStore
     bus: MemoryBus
     close: Callable[[], object]
 

@@ -56,6 +56,7 @@ class Moment(msgspec.Struct, frozen=True):
         do: actions of people and devices: ``[{"approve": {...}}]``.
         expect: what must be true after everything of this instant has settled.
         line: of the step in the file.
+        expect_lines: of each expectation.
     """
 
     at_us: int
@@ -63,6 +64,7 @@ class Moment(msgspec.Struct, frozen=True):
     send: dict[str, dict[str, Any]] = {}
     do: tuple[dict[str, dict[str, Any]], ...] = ()
     expect: tuple[dict[str, dict[str, Any]], ...] = ()
+    expect_lines: tuple[int, ...] = ()
 
 
 class Story(msgspec.Struct, frozen=True):
@@ -164,9 +166,10 @@ class _Reader:
         expect = tuple(self.named(step.get("expect", []), (*path, "expect"), EXPECTATIONS))
         send = self.sent(step.get("send", {}), (*path, "send"))
         line = self.document.position(path)[0]
+        lines = tuple(self.document.position((*path, "expect", index))[0] for index in range(len(expect)))
         if "every" not in step:
             at_us = start_us + round(self.seconds(step.get("at"), (*path, "at")) * SECOND_US)
-            return [Moment(at_us, line, send, do, expect)]
+            return [Moment(at_us, line, send, do, expect, lines)]
         every_s = self.seconds(step["every"], (*path, "every"))
         first_s, last_s = (self.seconds(step.get(key), (*path, key)) for key in ("from", "to"))
         if every_s <= 0 or last_s < first_s or (last_s - first_s) / every_s > _MOST_MOMENTS:
@@ -182,6 +185,7 @@ class _Reader:
                 _ramp(send, index / count if count else 1.0),
                 do,
                 expect,
+                lines,
             )
             for index in range(count + 1)
         ]
