@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up; what is under way to the log still gets there."""
         self.state = "closed"
-        self._uplink.abandon()
+        self._uplink.leave()
         self._endpoint.forget(self, self._reason)
 
     # -- the endpoint calls these --------------------------------------------------------------------------------
@@ -129,6 +129,11 @@ class Connection(asyncio.Protocol):
         self.state = "closed"
         self._reason = why
         self._transport.close()
+
+    @property
+    def unfinished(self) -> int:
+        """Messages that are not yet durable."""
+        return self._uplink.unfinished
 
     async def finish(self) -> None:
         """Take nothing more, and wait until what was taken is durable and acknowledged."""

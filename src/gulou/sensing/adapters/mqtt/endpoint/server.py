@@ -51,6 +51,7 @@ class Endpoint:
         self._names = names
         self._sessions = Sessions(settings.max_sessions, settings.session_expiry_s)
         self._connections: set[Connection] = set()
+        self._leaving: set[asyncio.Future[None]] = set()
         self._servers: list[asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -144,6 +145,8 @@ class Endpoint:
             connection.end(Reason.SERVER_SHUTTING_DOWN, "closed")
         if self._connections:
             await asyncio.wait({self._all_gone()}, timeout=_FAREWELL_S)
+        if self._leaving:
+            await asyncio.wait(set(self._leaving), timeout=timeout_s)
 
     def _all_gone(self) -> asyncio.Future[None]:
         """Return a future that is done when the last connection is gone."""
@@ -183,6 +186,10 @@ class Endpoint:
         if connection not in self._connections:
             return
         self._connections.discard(connection)
+        if connection.unfinished:
+            task = asyncio.ensure_future(connection.finish())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
         if not self._connections and self._farewell is not None and not self._farewell.done():
             self._farewell.set_result(None)
         self.counters.closed()

@@ -57,6 +57,7 @@ class Uplink:
         self._ready = ready
         self._waiting: list[Message] = []
         self._under_way = 0
+        self._gone = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -73,11 +74,13 @@ class Uplink:
         if self._waiting and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._work())
 
-    def abandon(self) -> None:
-        """Give up what is not yet submitted: its sender was told nothing and sends it again."""
-        lost = sum(_size(one.content) for one in self._waiting if one.packet_id is None)
-        self._waiting.clear()
-        self._drop(lost, "disconnected")
+    def leave(self) -> None:
+        """Note that the connection is gone: what has come is still stored, unless the intake has no room for it now.
+
+        Then the sender, who was told nothing, sends it again.
+        """
+        self._gone = True
+        self.flush()
 
     async def finish(self) -> None:
         """Wait until everything taken is durable."""
@@ -116,6 +119,8 @@ class Uplink:
                 await self._submit(group, came_at_s)
             except Unavailable as error:
                 group = self._without_qos_0(group, error.code)
+                if self._gone:
+                    return
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
             except Invalid as error:  # the intake refuses the submission as such; find the one that is to blame
