@@ -11,9 +11,9 @@ import time
 import aiomqtt
 import pytest
 
-from gulou.cli.bench.generator import Roster, RosterGateway, connect_all
+from gulou.cli.bench.generator import connect_all
 from gulou.cli.bench.loop import Generator
-from gulou.cli.bench.model import StepOrder
+from gulou.cli.bench.model import Roster, RosterGateway, StepOrder
 
 pytestmark = [
     pytest.mark.integration,

@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: ``python -m gulou.cli.bench.generator``.
+"""The load generator, a process of its own: ``python -m gulou.cli.bench``.
 
 Reads one JSON ``Roster`` from standard input, connects, then answers each ``StepOrder`` line with a ``StepResult``
 line. Sender and receiver of a probe are this one process, so both ends of a duration are read from one clock.
@@ -11,37 +11,22 @@ import itertools
 import sys
 import time
 from collections import deque
+from typing import cast
 
 import msgspec
-import uvloop
 
 from gulou.cli.bench import frames
-from gulou.cli.bench.model import Spread, StepOrder, StepResult
+from gulou.cli.bench.model import Roster, RosterGateway, Spread, StepOrder, StepResult
 from gulou.kernel.clock import to_rfc3339
 
 _TURN_S = 0.002
+_CONNECT_WITHIN_S = 30.0
 _GRACE_S = 10.0
 _AFTERMATH_S = 60.0
 _LOW, _HIGH = 0.5, 3.0
 _WRITE_LIMIT = 4 * 2**20
 _IDS = 65_535
-
-
-class RosterGateway(msgspec.Struct, frozen=True):
-    """One connection, the sensors behind it, and pairs of probe and pump."""
-
-    id: str
-    secret: str
-    sensors: list[str]
-    probes: list[tuple[str, str]]
-
-
-class Roster(msgspec.Struct, frozen=True):
-    """Where to connect, and as whom."""
-
-    host: str
-    port: int
-    gateways: list[RosterGateway]
+_ROSTER_BYTES = 64 * 2**20
 
 
 class Tally:
@@ -70,9 +55,9 @@ class Connection(asyncio.Protocol):
         self._probe_of = {pump: probe for probe, pump in gateway.probes}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(frames.connect(self.gateway.id, self.gateway.id, self.gateway.secret))
+        # uvloop's transports are of its own classes.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(frames.connect(self.gateway.id, self.gateway.id, self.gateway.secret))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
@@ -240,24 +225,21 @@ async def connect_all(roster: Roster) -> Load:
             roster.port,
         )
         connections.append(connection)
-    await asyncio.gather(*(connection.ready for connection in connections))
+    async with asyncio.timeout(_CONNECT_WITHIN_S):
+        await asyncio.gather(*(connection.ready for connection in connections))
     return Load(connections)
 
 
 async def serve() -> None:
     """Obey the lines of standard input until it ends."""
-    loop = asyncio.get_running_loop()
-    first = await loop.run_in_executor(None, sys.stdin.buffer.readline)
-    load = await connect_all(msgspec.json.decode(first, type=Roster))
+    orders = asyncio.StreamReader(limit=_ROSTER_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    load = await connect_all(msgspec.json.decode(await orders.readuntil(), type=Roster))
     _answer(b"{}")
-    while line := await loop.run_in_executor(None, sys.stdin.buffer.readline):
+    while line := await orders.readline():
         _answer(msgspec.json.encode(await load.step(msgspec.json.decode(line, type=StepOrder))))
 
 
 def _answer(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    uvloop.run(serve())

@@ -15,8 +15,7 @@ from types import TracebackType
 import msgspec
 
 import gulou
-from gulou.cli.bench.generator import Roster
-from gulou.cli.bench.model import LoopMedian, LoopPlan, LoopReport, Spread, StepOrder, StepResult
+from gulou.cli.bench.model import LoopMedian, LoopPlan, LoopReport, Roster, Spread, StepOrder, StepResult
 from gulou.cli.bench.platform import BenchPlatform
 from gulou.kernel.errors import Fault
 
@@ -39,7 +38,7 @@ class Generator:
         self._roster = roster
 
     def __enter__(self) -> Generator:
-        command = [sys.executable, "-m", "gulou.cli.bench.generator"]
+        command = [sys.executable, "-m", "gulou.cli.bench"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             self._ask(self._roster)

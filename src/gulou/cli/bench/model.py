@@ -38,6 +38,23 @@ class LoopPlan(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, step_s=2.0, run_s=4.0, runs=1, sensors=200, probes=50)
 
 
+class RosterGateway(msgspec.Struct, frozen=True):
+    """One connection, the sensors behind it, and pairs of probe and pump."""
+
+    id: str
+    secret: str
+    sensors: list[str]
+    probes: list[tuple[str, str]]
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """Where to connect, and as whom."""
+
+    host: str
+    port: int
+    gateways: list[RosterGateway]
+
+
 class Spread(msgspec.Struct, frozen=True):
     """Percentiles of a duration, milliseconds; None where there was no sample."""
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gulou.cli.bench.generator import Roster, RosterGateway
-from gulou.cli.bench.model import LoopPlan
+from gulou.cli.bench.model import LoopPlan, Roster, RosterGateway
 from gulou.cli.client import Client
 from gulou.cli.place import Place
 from gulou.kernel.errors import Fault
