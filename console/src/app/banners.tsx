@@ -15,7 +15,7 @@ export function Banners() {
   const lostAt = useLiveFacts((facts) => facts.lostAt);
   const mustChange = useSession((session) => session.session?.principal.must_change_password ?? false);
   const { data: health } = useQuery(readinessQuery);
-  const unwell = Object.entries(health?.parts ?? {}).filter(([, part]) => part !== "ok");
+  const unwell = Object.entries(health?.parts ?? {}).filter(([, part]) => part !== "ok" && part !== "running");
 
   return (
     <div className="banners" aria-live="polite">

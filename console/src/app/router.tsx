@@ -103,7 +103,7 @@ const rules = createRoute({
 
 const admin = createRoute({
   getParentRoute: () => desk,
-  path: "/admin",
+  path: "/settings",
   validateSearch: adminSearch,
   component: lazyRouteComponent(() => import("~/features/admin/admin-page"), "AdminPage"),
 });

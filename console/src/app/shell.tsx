@@ -27,7 +27,7 @@ const PAGES = [
   { to: "/devices", icon: "device", key: "devices", action: "device.read" },
   { to: "/accounting", icon: "ledger", key: "accounting", action: "intake.read" },
   { to: "/rules", icon: "rule", key: "rules", action: "rule.read" },
-  { to: "/admin", icon: "admin", key: "admin", action: "user.manage" },
+  { to: "/settings", icon: "admin", key: "admin", action: "user.manage" },
 ] as const satisfies readonly { to: string; icon: IconName; key: string; action: string }[];
 
 /** The frame of every page after sign-in: the bar, the live stream, the notices, the keyboard. */
@@ -79,7 +79,7 @@ function NavLink({ page }: { page: (typeof PAGES)[number] }) {
   const allowed = useMay(page.action);
   const system = useMay("system.read");
   const waiting = useActiveWarnings((state) => state.list.filter((warning) => !warning.acknowledged).length);
-  if (!allowed && !(page.to === "/admin" && system)) return null;
+  if (!allowed && !(page.to === "/settings" && system)) return null;
   const label = t(`nav.${page.key}`);
   return (
     <Link

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { App, Button, Input, Modal, Segmented, Select, Table, type TableProps } from "antd";
+import { App, Button, Modal, Segmented, Select, Table, type TableProps } from "antd";
 import { type Key, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "~/shared/api/client";
@@ -8,6 +8,7 @@ import { useMay } from "~/shared/session/session";
 import { Instant } from "~/shared/ui/age";
 import { downloadCsv } from "~/shared/ui/csv";
 import { Icon } from "~/shared/ui/icon";
+import { SearchField } from "~/shared/ui/search-field";
 import { EmptyState, ErrorState, LoadingState, problemText } from "~/shared/ui/states";
 import { fromBase64, hexDump } from "./hex";
 
@@ -130,24 +131,8 @@ export function RejectedList({ search, sources, onChange }: RejectedListProps) {
           options={sources.map((value) => ({ value, label: value }))}
           onChange={(value: string | null) => change({ source: value ?? undefined })}
         />
-        <Input.Search
-          allowClear
-          style={{ width: 210 }}
-          defaultValue={code}
-          placeholder={t("accounting.code")}
-          aria-label={t("accounting.code")}
-          onSearch={(value) => change({ code: value || undefined })}
-        />
-        <span data-search>
-          <Input.Search
-            allowClear
-            style={{ width: 240 }}
-            defaultValue={q}
-            placeholder={t("accounting.search")}
-            aria-label={t("accounting.search")}
-            onSearch={(value) => change({ q: value || undefined })}
-          />
-        </span>
+        <SearchField width={210} testId="rejected-code" value={code} label={t("accounting.code")} onSearch={(value) => change({ code: value })} />
+        <SearchField main testId="rejected-search" value={q} label={t("accounting.search")} onSearch={(value) => change({ q: value })} />
       </div>
       {error ? (
         <div className="card">

@@ -11,14 +11,15 @@ import { UsersTab } from "./users-tab";
 /** Accounts, tokens, the audit trail and the state of the system. */
 export function AdminPage() {
   const { t } = useTranslation();
-  const { tab } = useSearch({ from: "/shell/desk/admin" });
-  const navigate = useNavigate({ from: "/admin" });
+  const { tab } = useSearch({ from: "/shell/desk/settings" });
+  const navigate = useNavigate({ from: "/settings" });
   const mayUsers = useMay("user.manage");
+  const mayTokens = useMay("token.manage");
   const mayAudit = useMay("audit.read");
   const maySystem = useMay("system.read");
   const items = [
     ...(mayUsers ? [{ key: "users", label: t("admin.users"), children: <UsersTab /> }] : []),
-    ...(mayUsers ? [{ key: "tokens", label: t("admin.tokens"), children: <TokensTab /> }] : []),
+    ...(mayTokens ? [{ key: "tokens", label: t("admin.tokens"), children: <TokensTab /> }] : []),
     ...(mayAudit ? [{ key: "audit", label: t("admin.audit"), children: <AuditTab /> }] : []),
     ...(maySystem ? [{ key: "system", label: t("admin.system"), children: <SystemTab /> }] : []),
   ];

@@ -15,7 +15,7 @@ export function SystemTab() {
   if (error) return <ErrorState error={error} retry={() => void refetch()} />;
   const share = data.disk.total_bytes > 0 ? data.disk.free_bytes / data.disk.total_bytes : 0;
   return (
-    <div style={{ display: "grid", gap: 18 }}>
+    <div style={{ display: "grid", gap: 18, gridTemplateColumns: "minmax(0, 1fr)" }}>
       <div className="card card-body">
         <dl className="facts">
           <dt>{t("admin.version")}</dt>
@@ -38,7 +38,7 @@ export function SystemTab() {
             .map(([name, value]) => (
               <div key={name} style={{ display: "contents" }}>
                 <dt className="mono">{name}</dt>
-                <dd className="num">{String(value)}</dd>
+                <dd className="num">{typeof value === "number" ? Math.round(value).toLocaleString() : String(value)}</dd>
               </div>
             ))}
         </dl>

@@ -8,8 +8,24 @@ import { CommandBadge } from "~/shared/ui/command-badge";
 import { CommandSteps } from "~/shared/ui/command-steps";
 import { problemText } from "~/shared/ui/states";
 
-/** Names that devices commonly know, as suggestions only: the device's profile decides. */
-const USUAL = ["switch", "open", "close", "set_level"];
+/** What devices of a type commonly understand: suggestions only, the device itself decides. */
+const USUAL: Record<string, [string, object][]> = {
+  Pump: [
+    ["switch", { powerState: "on" }],
+    ["switch", { powerState: "off" }],
+  ],
+  Streetlight: [
+    ["switch", { powerState: "on" }],
+    ["switch", { powerState: "off" }],
+    ["set_level", { illuminanceLevel: 0.5 }],
+    ["automatic", {}],
+  ],
+  Gate: [
+    ["open", {}],
+    ["close", {}],
+    ["set_opening", { openingLevel: 0.5 }],
+  ],
+};
 
 /** Send a command and watch it: requested, sent, acknowledged, effect seen. */
 export function DeviceCommands({ device, mayCommand }: { device: DeviceView; mayCommand: boolean }) {
@@ -63,12 +79,13 @@ function CommandForm({ device }: { device: DeviceView }) {
   const { message } = App.useApp();
   const [form] = Form.useForm<{ name: string; parameters: string }>();
   const send = useSendCommand(device.id);
+  const usual = [...new Set(device.bindings.map((binding) => binding.entity_type))].flatMap((type) => USUAL[type] ?? []);
   return (
     <Form
       form={form}
       layout="inline"
       style={{ marginBottom: 14, rowGap: 8 }}
-      initialValues={{ name: "switch", parameters: '{"on": true}' }}
+      initialValues={{ name: usual[0]?.[0] ?? "", parameters: JSON.stringify(usual[0]?.[1] ?? {}) }}
       onFinish={({ name, parameters }) =>
         send.mutate(
           {
@@ -87,14 +104,24 @@ function CommandForm({ device }: { device: DeviceView }) {
       }
     >
       <Form.Item name="name" rules={[{ required: true, message: t("common.required") }]}>
-        <AutoComplete style={{ width: 150 }} options={USUAL.map((value) => ({ value }))} aria-label={t("devices.command")} placeholder={t("devices.command")} />
+        <AutoComplete
+          style={{ width: 190 }}
+          popupMatchSelectWidth={340}
+          aria-label={t("devices.command")}
+          placeholder={t("devices.command")}
+          options={usual.map(([name, parameters]) => {
+            const text = JSON.stringify(parameters);
+            return { value: name, key: `${name} ${text}`, parameters: text, label: <span className="mono">{`${name} ${text}`}</span> };
+          })}
+          onSelect={(_, option) => form.setFieldsValue({ parameters: String(option.parameters) })}
+        />
       </Form.Item>
       <Form.Item
         name="parameters"
         style={{ flex: "1 1 220px" }}
         rules={[{ validator: (_, text: string) => (readParameters(text) ? Promise.resolve() : Promise.reject(new Error(t("devices.json_rule")))) }]}
       >
-        <Input className="mono" aria-label={t("devices.parameters")} placeholder='{"on": true}' data-testid="command-parameters" />
+        <Input className="mono" aria-label={t("devices.parameters")} placeholder='{"powerState": "on"}' data-testid="command-parameters" />
       </Form.Item>
       <Button type="primary" htmlType="submit" loading={send.isPending} data-testid="command-send">
         {t("devices.send")}

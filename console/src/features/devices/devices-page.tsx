@@ -1,7 +1,7 @@
 import "./devices.css";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { Button, Input, Segmented, Select, Table, type TableProps } from "antd";
+import { Button, Segmented, Select, Table, type TableProps } from "antd";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { fetchRaw } from "~/shared/api/client";
@@ -12,6 +12,7 @@ import { useMay } from "~/shared/session/session";
 import { Age } from "~/shared/ui/age";
 import { saveFile } from "~/shared/ui/csv";
 import { Icon } from "~/shared/ui/icon";
+import { SearchField } from "~/shared/ui/search-field";
 import { EmptyState, ErrorState, problemText } from "~/shared/ui/states";
 import { useListKeys } from "~/shared/ui/use-list-keys";
 import { DeviceDialog } from "./device-dialog";
@@ -117,17 +118,7 @@ export function DevicesPage() {
         </div>
       </div>
       <div className="toolbar">
-        <span data-search>
-          <Input.Search
-            allowClear
-            style={{ width: 280 }}
-            defaultValue={search.q}
-            placeholder={t("devices.search")}
-            aria-label={t("devices.search")}
-            data-testid="device-search"
-            onSearch={(q) => change({ q: q || undefined })}
-          />
-        </span>
+        <SearchField main width={280} testId="device-search" value={search.q} label={t("devices.search")} onSearch={(q) => change({ q })} />
         <Segmented
           aria-label={t("devices.state")}
           value={search.online ?? "all"}

@@ -19,7 +19,11 @@ export function IncidentCommands({ incident }: { incident: IncidentView }) {
     .map((query) => query.data)
     .filter((warning) => warning !== undefined);
   const actions = warnings.flatMap((warning) => warning.actions.map((action) => ({ warning, action })));
-  const ids = actions.map(({ action }) => action.command_id).filter((id): id is string => Boolean(id));
+  // The id of a proposed command is known beforehand, but there is no command before somebody has said yes.
+  const ids = actions
+    .filter(({ action }) => action.state !== "proposed" && action.state !== "declined")
+    .map(({ action }) => action.command_id)
+    .filter((id): id is string => Boolean(id));
   const own = useQuery(commandsQuery({ cause: incident.id, limit: 50 }));
   const requested = useQueries({ queries: ids.map((id) => commandQuery(id)) }).map((query) => query.data);
   const commands = unique([...requested.filter((command) => command !== undefined), ...(own.data?.items ?? [])]);

@@ -5,11 +5,13 @@ import { useTranslation } from "react-i18next";
 import type { Schemas } from "~/shared/api/client";
 import { timelineQuery, useIncidentStep } from "~/shared/data/incidents";
 import type { CommandView, IncidentView } from "~/shared/data/keys";
-import { type Language, pick } from "~/shared/i18n/i18n";
+import type { Language } from "~/shared/i18n/i18n";
 import { Instant } from "~/shared/ui/age";
 import { CommandBadge } from "~/shared/ui/command-badge";
 import { Icon, type IconName } from "~/shared/ui/icon";
+import { SEVERITIES_DOWN, SeverityIcon } from "~/shared/ui/severity";
 import { EmptyState, ErrorState, LoadingState, problemText } from "~/shared/ui/states";
+import { timelineText } from "./timeline-text";
 
 /** What happened, by whom, oldest first; nothing in it is ever altered. */
 export function IncidentTimeline({ incident, mayWrite }: { incident: IncidentView; mayWrite: boolean }) {
@@ -42,20 +44,21 @@ const ICONS: [RegExp, IconName][] = [
 ];
 
 function TimelineItem({ entry }: { entry: Schemas["TimelineEntryView"] }) {
-  const { i18n } = useTranslation();
+  const { t, i18n } = useTranslation();
   const icon = ICONS.find(([pattern]) => pattern.test(entry.kind))?.[1] ?? "chevron";
+  const severity = SEVERITIES_DOWN.find((one) => entry.kind === "warning" && one === entry.details.severity);
   const state = entry.kind.includes("command") && typeof entry.details.state === "string" ? entry.details.state : null;
-  const text = pick(entry.text, i18n.language as Language) || entry.kind;
+  const text = timelineText(entry, t, i18n.language as Language);
   return (
     <li className="timeline-item" data-testid="timeline-item" data-kind={entry.kind}>
       <Instant at={entry.at} kind="time" />
       <span className="node" aria-hidden="true">
-        <Icon name={icon} size={14} />
+        {severity ? <SeverityIcon severity={severity} size={16} /> : <Icon name={icon} size={14} />}
       </span>
       <div>
         <p>{text}</p>
         <div className="row who">
-          {entry.actor_name || entry.actor_id}
+          {entry.actor_kind === "system" ? t(`timeline.by_${entry.actor_id}`, { defaultValue: entry.actor_name }) : entry.actor_name || entry.actor_id}
           {state && <CommandBadge state={state as CommandView["state"]} />}
         </div>
       </div>

@@ -1,7 +1,7 @@
 import "./incidents.css";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Button, Checkbox, Input, Segmented, Table, type TableProps } from "antd";
+import { Button, Checkbox, Segmented, Table, type TableProps } from "antd";
 import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { incidentsQuery } from "~/shared/data/incidents";
@@ -11,6 +11,7 @@ import { useMay } from "~/shared/session/session";
 import { Age, Instant } from "~/shared/ui/age";
 import { downloadCsv } from "~/shared/ui/csv";
 import { Icon } from "~/shared/ui/icon";
+import { SearchField } from "~/shared/ui/search-field";
 import { SeverityTag } from "~/shared/ui/severity";
 import { EmptyState, ErrorState } from "~/shared/ui/states";
 import { useListKeys } from "~/shared/ui/use-list-keys";
@@ -126,16 +127,7 @@ export function IncidentsPage() {
         <Checkbox checked={search.overdue ?? false} onChange={(event) => change({ overdue: event.target.checked || undefined })}>
           {t("incidents.overdue")}
         </Checkbox>
-        <span data-search>
-          <Input.Search
-            allowClear
-            style={{ width: 230 }}
-            defaultValue={search.q}
-            placeholder={t("incidents.search")}
-            aria-label={t("incidents.search")}
-            onSearch={(q) => change({ q: q || undefined })}
-          />
-        </span>
+        <SearchField main width={230} testId="incident-search" value={search.q} label={t("incidents.search")} onSearch={(q) => change({ q })} />
       </div>
       {error ? (
         <div className="card">

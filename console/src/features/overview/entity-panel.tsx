@@ -85,7 +85,8 @@ function EntityBody({ entity, onSelect }: { entity: EntityNow; onSelect: (id: st
   const mayDevices = useMay("device.read");
   const { data: devices } = useQuery({ ...devicesOfEntityQuery(entity.id), enabled: mayDevices });
   const silence = Math.max(0, ...(devices?.items ?? []).map((device) => device.silence_s * 1000));
-  const values = entity.attributes.filter((attribute) => attribute.kind !== "Relationship");
+  const main = words.type(entity.type)?.main;
+  const values = inReadingOrder(entity.attributes.filter((attribute) => attribute.kind !== "Relationship"), main);
   const relations = entity.attributes.filter((attribute) => attribute.kind === "Relationship");
   const numeric = values.filter((attribute) => typeof attribute.value === "number" && attribute.observedAt);
   const [chosen, setChosen] = useState<string | null>(null);
@@ -166,6 +167,12 @@ function EntityBody({ entity, onSelect }: { entity: EntityNow; onSelect: (id: st
       </div>
     </>
   );
+}
+
+/** What is measured before what is fixed, and the type's main property first of all. */
+function inReadingOrder(attributes: AttributeNow[], main: string | null | undefined): AttributeNow[] {
+  const rank = (attribute: AttributeNow) => (attribute.name === main ? 0 : attribute.observedAt ? 1 : 2);
+  return [...attributes].sort((a, b) => rank(a) - rank(b));
 }
 
 interface ValueRowProps {

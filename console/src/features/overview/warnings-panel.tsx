@@ -27,7 +27,7 @@ export function WarningsPanel({ compact, onSelect }: { compact: boolean; onSelec
   }, [list, loaded]);
 
   return (
-    <section className="panel" style={compact ? { flex: "0 1 auto", maxHeight: "34%" } : undefined} aria-label={t("map.active_warnings")} data-testid="map-warnings">
+    <section className="panel" style={compact ? { flex: "0 1 auto", maxHeight: "24%" } : undefined} aria-label={t("map.active_warnings")} data-testid="map-warnings">
       <div className="panel-head">
         <h2>
           <Icon name="warning" /> {t("map.active_warnings")} <span className="pill num">{list.length}</span>

@@ -116,7 +116,7 @@ export function WarningDetail({ warning, onClose, onAcknowledge }: WarningDetail
             </Link>{" "}
             <span className="muted">{words.typeLabel(warning.entity_type)}</span>
           </dd>
-          {Object.entries(warning.values).map(([series, value]) => {
+          {shownValues(warning.values).map(([series, value]) => {
             const name = series.split(".").at(-1) ?? series;
             const property = words.property(warning.entity_type, name);
             return (
@@ -179,7 +179,7 @@ interface ActionCardProps {
 function ActionCard({ warning, action, busy, onDecide }: ActionCardProps) {
   const { t } = useTranslation();
   const mayCommand = useMay("device.command", warning.department);
-  const { data: command } = useQuery({ ...commandQuery(action.command_id ?? ""), enabled: Boolean(action.command_id) });
+  const { data: command } = useQuery({ ...commandQuery(action.command_id ?? ""), enabled: Boolean(action.command_id) && action.state !== "proposed" && action.state !== "declined" });
   return (
     <div className="action-card" data-testid="proposed-action" data-state={action.state}>
       <div className="spread">
@@ -206,6 +206,12 @@ function ActionCard({ warning, action, busy, onDecide }: ActionCardProps) {
       )}
     </div>
   );
+}
+
+/** The rule's inputs; its bare `value` is one of them under its own name, and then not worth a line. */
+function shownValues(values: WarningView["values"]): [string, unknown][] {
+  const entries = Object.entries(values);
+  return entries.filter(([name, value]) => name !== "value" || !entries.some(([other, one]) => other !== name && one === value));
 }
 
 function mapView(warning: WarningView): string | undefined {

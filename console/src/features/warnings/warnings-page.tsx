@@ -1,7 +1,7 @@
 import "./warnings.css";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Button, Input, Segmented, Table, type TableProps } from "antd";
+import { Button, Segmented, Table, type TableProps } from "antd";
 import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { WarningView } from "~/shared/data/keys";
@@ -12,6 +12,7 @@ import { useMay } from "~/shared/session/session";
 import { Age } from "~/shared/ui/age";
 import { downloadCsv } from "~/shared/ui/csv";
 import { Icon } from "~/shared/ui/icon";
+import { SearchField } from "~/shared/ui/search-field";
 import { type Severity, SEVERITIES_DOWN, SeverityIcon, SeverityTag } from "~/shared/ui/severity";
 import { EmptyState, ErrorState } from "~/shared/ui/states";
 import { useListKeys } from "~/shared/ui/use-list-keys";
@@ -87,7 +88,7 @@ export function WarningsPage() {
         </div>
       ),
     },
-    { title: t("warnings.state"), key: "state", width: 190, render: (_, warning) => <WarningStateTag warning={warning} /> },
+    { title: t("warnings.state"), key: "state", width: open ? 190 : 250, render: (_, warning) => <WarningStateTag warning={warning} /> },
     { title: t("warnings.repeats"), dataIndex: "repeats", width: 76, align: "right", responsive: ["lg"] },
     { title: t("warnings.raised"), key: "raised", width: 110, render: (_, warning) => <Age at={warning.raised_at} everyMs={5000} /> },
     {
@@ -137,16 +138,7 @@ export function WarningsPage() {
             options={(["any", "no", "yes"] as const).map((value) => ({ value, label: t(`warnings.acked_${value}`) }))}
           />
           <SeverityFilter chosen={search.severity} onChange={(severity) => change({ severity })} />
-          <span data-search>
-            <Input.Search
-              allowClear
-              style={{ width: 230 }}
-              defaultValue={search.q}
-              placeholder={t("warnings.search")}
-              aria-label={t("warnings.search")}
-              onSearch={(q) => change({ q: q || undefined })}
-            />
-          </span>
+          <SearchField main width={230} testId="warning-search" value={search.q} label={t("warnings.search")} onSearch={(q) => change({ q })} />
         </div>
         {error ? (
           <div className="card">

@@ -8,10 +8,10 @@ test("data comes through", async () => {
 });
 
 test("a problem document becomes an error with its sentence, code and fields", async () => {
-  const error = { title: "Device x is not registered.", code: "device.unknown", retry: "never", errors: [{ where: "body.id", message: "no" }] };
+  const error = { title: "Not found", detail: "Device x is not registered.", code: "device.unknown", retry: "never", errors: [{ where: "body.id", message: "no" }] };
   const problem = await answer(respond(404, { error })).catch((caught: unknown) => caught);
   expect(problem).toBeInstanceOf(ApiProblem);
-  expect(problem).toMatchObject({ status: 404, code: "device.unknown", message: error.title, fields: error.errors });
+  expect(problem).toMatchObject({ status: 404, code: "device.unknown", message: error.detail, fields: error.errors });
 });
 
 test("no answer at all is a problem that may pass", async () => {

@@ -47,7 +47,7 @@ export class ApiProblem extends Error {
 
   constructor(status: number, body: unknown) {
     const problem = (body ?? {}) as Partial<Schemas["Problem"]>;
-    super(problem.title ?? `HTTP ${status}`);
+    super(problem.detail ?? problem.title ?? `HTTP ${status}`);
     this.name = "ApiProblem";
     this.status = status;
     this.code = problem.code ?? (status === 0 ? "console.no_answer" : `http.${status}`);

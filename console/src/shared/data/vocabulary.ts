@@ -23,7 +23,11 @@ export interface Words {
 
 export function makeWords(vocabulary: Schemas["VocabularyView"] | undefined, language: Language): Words {
   const types = new Map((vocabulary?.types ?? []).map((type) => [type.name, type]));
-  const categories = new Map((vocabulary?.categories ?? []).map((category) => [category.code, category.label]));
+  const categories = new Map(
+    [...(vocabulary?.categories ?? []), ...(vocabulary?.cap_categories ?? []), ...(vocabulary?.incident_kinds ?? [])].map(
+      (category) => [category.code, category.label],
+    ),
+  );
   const property = (type: string, name: string) => types.get(type)?.properties.find((one) => one.name === name);
   return {
     type: (name) => types.get(name),

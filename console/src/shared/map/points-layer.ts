@@ -25,9 +25,9 @@ void main() {
   v_halo = int(a_look.y + 0.5);
   v_flags = int(a_look.z + 0.5);
   float size = u_size * a_look.w / 64.0;
-  if (v_halo > 0) size = max(size, 7.0);
-  if ((v_flags & 2) != 0) size = max(size, 10.0);
-  v_spread = v_halo > 0 || (v_flags & 2) != 0 ? 2.3 : 1.25;
+  if (v_halo > 0) size = max(size, 8.0);
+  if ((v_flags & 2) != 0) size = max(size, 11.0);
+  v_spread = v_halo > 2 ? 3.6 : v_halo > 0 || (v_flags & 2) != 0 ? 2.4 : 1.25;
   v_colour = a_colour;
   v_pixels = size * u_ratio;
   gl_PointSize = size * v_spread * u_ratio;
@@ -74,9 +74,10 @@ void main() {
   float r = length(p);
   if (v_halo > 0) {
     vec3 tone = u_halos[v_halo];
-    float glow = (1.0 - smoothstep(0.9, 2.25, r)) * 0.32;
-    float ring = 1.0 - smoothstep(0.0, soft, abs(r - 1.55) - 0.14);
-    float wave = u_pulse > 0.0 ? (1.0 - smoothstep(0.0, soft * 2.0, abs(r - mix(1.5, 2.2, u_pulse)) - 0.06)) * (1.0 - u_pulse) : 0.0;
+    float reach = v_spread - 0.1;
+    float glow = (1.0 - smoothstep(0.9, reach, r)) * (v_halo > 2 ? 0.6 : 0.35);
+    float ring = 1.0 - smoothstep(0.0, soft, abs(r - 1.55) - 0.17);
+    float wave = u_pulse > 0.0 ? (1.0 - smoothstep(0.0, soft * 2.0, abs(r - mix(1.5, reach, u_pulse)) - 0.08)) * (1.0 - u_pulse) : 0.0;
     float a = max(max(glow, ring), wave);
     sum = sum + vec4(tone, 1.0) * a * (1.0 - sum.a);
   }
@@ -202,7 +203,7 @@ export class PointsLayer implements CustomLayerInterface {
 
 /** Diameter of an ordinary point, CSS pixels. */
 export function pointSize(zoom: number): number {
-  return Math.max(3.2, Math.min(13, 3.2 + (zoom - 9.5) * 1.35));
+  return Math.max(4, Math.min(15, 4.4 + (zoom - 9.5) * 1.5));
 }
 
 /** Matrix × translation by the origin, in double precision, then cut down to what the GPU takes. */

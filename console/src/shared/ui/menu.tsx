@@ -52,11 +52,11 @@ export function Menu({ label, trigger, items, testId }: { label: string; trigger
         className="bar-button"
         aria-haspopup="menu"
         aria-expanded={open}
-        aria-label={label}
         title={label}
         data-testid={testId}
         onClick={() => setOpen(!open)}
       >
+        <span className="visually-hidden">{label} </span>
         {trigger}
       </button>
       {open && (

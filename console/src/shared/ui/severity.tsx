@@ -6,7 +6,7 @@ const ROMAN: Record<Severity, string> = { red: "Ⅰ", orange: "Ⅱ", yellow: "�
 
 /** A severity by shape and number as well as by colour: octagon Ⅰ, diamond Ⅱ, triangle Ⅲ, circle Ⅳ. */
 export function SeverityIcon({ severity, size = 20 }: { severity: Severity; size?: number }) {
-  const colour = `var(--sev-${severity})`;
+  const colour = `var(--fill-${severity})`;
   const shape = {
     red: <path d="M8 2.500h8L21.500 8v8L16 21.500H8L2.500 16V8Z" />,
     orange: <path d="M12 1.500 22.500 12 12 22.500 1.500 12Z" />,
@@ -15,7 +15,7 @@ export function SeverityIcon({ severity, size = 20 }: { severity: Severity; size
   }[severity];
   return (
     <svg width={size} height={size} viewBox="0 0 24 24" aria-hidden="true" focusable="false" style={{ flex: "none" }}>
-      <g fill={colour} stroke={colour} strokeWidth={1} strokeLinejoin="round">
+      <g fill={colour} stroke={`var(--sev-${severity})`} strokeWidth={1} strokeLinejoin="round">
         {shape}
       </g>
       <text
@@ -24,7 +24,7 @@ export function SeverityIcon({ severity, size = 20 }: { severity: Severity; size
         textAnchor="middle"
         fontSize={severity === "yellow" ? 10.500 : 12}
         fontWeight={700}
-        fill="var(--bg)"
+        fill="var(--on-fill)"
       >
         {ROMAN[severity]}
       </text>
