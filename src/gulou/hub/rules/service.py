@@ -194,10 +194,10 @@ class RuleService:
         """At the first news after a start, count silence anew if Gulou was stopped for long."""
         if self._resumed:
             return
-        self._resumed = True
         if now_us - self._last_heard_us > self._settings.pause_seconds * SECOND_US:
             self._store.add_tick(TickRecord(self._applied, now_us, resumed=True))
             self._engine.resume(now_us)
+        self._resumed = True
 
     def _run_recorded_ticks(self) -> None:
         """Run the timers at the very places in the log at which they ran before a crash."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.hub.rules.engine import Finding, State
 from gulou.hub.rules.events import Detection
 from gulou.hub.rules.tables import rule_detections, rule_position, rule_states, rule_ticks
-from gulou.kernel.errors import NotFound
+from gulou.kernel.errors import NotFound, Unavailable
 from gulou.records import Database
 
 _CHUNK = 500
@@ -50,6 +52,15 @@ class RuleStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Run a block as one transaction; raises Unavailable ``rules.store_failed`` where it cannot be kept."""
+        try:
+            with self._database.transaction() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise Unavailable("rules.store_failed", detail=type(error).__name__) from error
+
     def kept(self) -> Kept:
         with self._database.reading() as connection:
             row = connection.execute(select(rule_position)).first()
@@ -80,7 +91,7 @@ class RuleStore:
 
     def add_tick(self, tick: TickRecord) -> None:
         """Record a moment durably, before what it finds is told to anyone."""
-        with self._database.transaction() as connection:
+        with self._writing() as connection:
             values = {"sequence": tick.sequence, "now_us": tick.now_us, "resumed": int(tick.resumed)}
             connection.execute(insert(rule_ticks).values(**values))
 
@@ -98,7 +109,7 @@ class RuleStore:
             forget_before_us: detections older than this are deleted.
         """
         rows = list(changed)
-        with self._database.transaction() as connection:
+        with self._writing() as connection:
             _write_states(connection, rows)
             self._write_findings(connection, findings)
             connection.execute(delete(rule_detections).where(rule_detections.c.at_us < forget_before_us))

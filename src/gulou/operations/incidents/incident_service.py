@@ -99,7 +99,7 @@ class IncidentService:
             entity_id=entity_id,
             location=location,
         )
-        with self._database.transaction() as connection:
+        with store.writing(self._database) as connection:
             message = self.insert(connection, incident, principal, {"note": note} if note else {})
         self._bus.publish(message)
         return incident
@@ -269,7 +269,7 @@ class IncidentService:
 
     def get(self, incident_id: str, principal: Principal) -> Incident:
         """Return one incident; NotFound also where the asker may not see it."""
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             incident = store.get_incident(connection, incident_id)
         _visible(incident, principal)
         return incident
@@ -280,7 +280,7 @@ class IncidentService:
         """Return incidents of the departments that the asker may see, newest first."""
         principal.require("incident.read")
         departments = principal.departments("incident.read")
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             items, total, following = store.list_incidents(connection, wanted, departments, limit, cursor)
         return IncidentPage(tuple(items), total, following)
 
@@ -288,7 +288,7 @@ class IncidentService:
         self, incident_id: str, principal: Principal, *, after: int = 0, limit: int = 1_000
     ) -> tuple[TimelineEntry, ...]:
         """Return what happened, oldest first, after the line numbered ``after``."""
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             _visible(store.get_incident(connection, incident_id), principal)
             return tuple(store.list_timeline(connection, incident_id, after, min(max(limit, 1), store.MOST_PER_PAGE)))
 
@@ -298,13 +298,13 @@ class IncidentService:
         """Press what is overdue: once at the deadline, then every ``escalate_minutes``, ``most_escalations`` times."""
         if now_us - self._tidied_us >= _TIDY_EVERY_US:
             self._tidied_us = now_us
-            with self._database.transaction() as connection:
+            with store.writing(self._database) as connection:
                 store.forget_before(connection, now_us - round(self._settings.remember_days * 86_400 * SECOND_US))
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             due_us = store.next_pressing_us(connection)
         if due_us is None or due_us > now_us:
             return
-        with self._database.transaction() as connection:
+        with store.writing(self._database) as connection:
             messages = [self._press(connection, one, now_us) for one in store.find_pressing(connection, now_us)]
         for message in messages:
             self._bus.publish(message)
@@ -485,7 +485,7 @@ class IncidentService:
         task_id: str | None = None,
     ) -> Incident:
         now_us = self._clock.now_us()
-        with self._database.transaction() as connection:
+        with store.writing(self._database) as connection:
             incident = store.get_incident(connection, incident_id, lock=True)
             _visible(incident, principal)
             task = next((one for one in incident.tasks if one.id == task_id), None)

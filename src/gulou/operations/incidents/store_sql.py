@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from gulou.kernel.errors import Conflict, Invalid, NotFound
+from gulou.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from gulou.operations.incidents.model import (
     Incident,
     IncidentFilter,
@@ -26,10 +28,31 @@ from gulou.operations.incidents.tables import (
     warning_detections,
     warnings,
 )
+from gulou.records import Database
 
 Query = Select[*tuple[Any, ...]]
 LONGEST_TIMELINE = 100_000
 MOST_PER_PAGE = 1_000
+
+
+@contextmanager
+def writing(database: Database) -> Iterator[Connection]:
+    """Run a block as one transaction; raises Unavailable ``incident.store_failed`` where it cannot be kept."""
+    try:
+        with database.transaction() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise Unavailable("incident.store_failed", detail=type(error).__name__) from error
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[Connection]:
+    """Run a block of queries; raises Unavailable ``incident.store_failed``."""
+    try:
+        with database.reading() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        raise Unavailable("incident.store_failed", detail=type(error).__name__) from error
 
 
 # ---- warnings

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Message
 from gulou.connectivity.commands import CommandChanged, CommandRequest, ExpectedEffect
 from gulou.hub.rules import Detection, DetectionSource, command_id
-from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, NotFound, new_id
+from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, NotFound, Unavailable, new_id
 from gulou.operations.incidents import store_sql as store
 from gulou.operations.incidents.events import WarningChanged
 from gulou.operations.incidents.incident_service import IncidentService
@@ -33,8 +34,10 @@ from gulou.operations.incidents.ports import AuditTrail, CommandDesk
 from gulou.operations.incidents.settings import IncidentSettings
 from gulou.records import Database
 
+_log = logging.getLogger(__name__)
 _MOST_ACTIONS = 64
 _MOST_EARLY = 1_000
+_MOST_WAITING = 100_000
 _MISSED_AT_ONCE = 10_000
 _RULES = Principal.system("rules")
 _COMMANDS = Principal.system("commands")
@@ -67,8 +70,9 @@ class WarningService:
         self._settings = settings or IncidentSettings()
         self._message_ids = MessageIds(self._settings.sender_code)
         self._guard = threading.RLock()  # detections and commands come on different threads
-        with database.reading() as connection:
+        with store.reading(database) as connection:
             self._heard_until_us = store.newest_detection_us(connection)
+        self._waiting: deque[Detection] = deque(maxlen=_MOST_WAITING)
         self._early: OrderedDict[str, list[CommandChanged]] = OrderedDict()
         self._subscriptions = [
             bus.subscribe(Detection, self.hear, name="incidents.detections"),
@@ -101,10 +105,32 @@ class WarningService:
     # ---- detections
 
     def hear(self, detection: Detection) -> None:
-        """Take one detection message; a message that was taken already changes nothing."""
+        """Take one detection message; a message that was taken already changes nothing.
+
+        While the record store cannot write, messages wait (bounded) and are taken in order as soon as it can.
+        """
+        with self._guard:
+            self._waiting.append(detection)
+            self._take_waiting()
+
+    def tick(self, now_us: int) -> None:
+        """Take what had to wait for the record store."""
+        with self._guard:
+            self._take_waiting()
+
+    def _take_waiting(self) -> None:
+        while self._waiting:
+            try:
+                self._take(self._waiting[0])
+            except Unavailable as error:
+                _log.error("a detection waits: %s (%d waiting)", error.code, len(self._waiting))
+                return
+            self._waiting.popleft()
+
+    def _take(self, detection: Detection) -> None:
         key = _key_of(detection)
         messages: list[Message] = []
-        with self._guard, self._database.transaction() as connection:
+        with self._guard, store.writing(self._database) as connection:
             if store.seen_detection(connection, key):
                 return
             standing = store.find_standing(connection, detection.rule_id, detection.entity_id)
@@ -208,7 +234,7 @@ class WarningService:
         """Follow a command that a warning or an incident caused."""
         messages: list[Message] = []
         with self._guard:
-            with self._database.transaction() as connection:
+            with store.writing(self._database) as connection:
                 found = self._follow(connection, message, messages)
             if not found:
                 self._keep_early(message)
@@ -314,7 +340,7 @@ class WarningService:
         Raises:
             Conflict: ``warning.has_incident``.
         """
-        with self._database.transaction() as connection:
+        with store.writing(self._database) as connection:
             warning = self._locked(connection, warning_id, principal)
             principal.require("incident.write", department or warning.department)
             if warning.incident_id is not None:
@@ -369,7 +395,7 @@ class WarningService:
         return self._change(warning_id, principal, "device.command", "action", change, details)
 
     def _undecide(self, warning_id: str, n: int, error: GulouError) -> None:
-        with self._database.transaction() as connection:
+        with store.writing(self._database) as connection:
             warning = store.get_warning(connection, warning_id, lock=True)
             action = replace(
                 _action(warning, n), state="proposed", decided_by=None, decided_at_us=None, note=error.code
@@ -400,7 +426,7 @@ class WarningService:
     def _finish_approvals(self) -> None:
         """Request what was approved just before a crash; the command's own id keeps it from being sent twice."""
         oldest_us = self._clock.now_us() - round(self._settings.recover_minutes * 60 * SECOND_US)
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             standing = store.list_warnings(connection, WarningFilter(state="active"), (None, None), 1_000, None)[0]
         for warning in standing:
             for action in warning.actions:
@@ -415,7 +441,7 @@ class WarningService:
 
     def get(self, warning_id: str, principal: Principal) -> Warning:
         """Return one warning; NotFound also where the asker may not see it."""
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             warning = store.get_warning(connection, warning_id)
         _visible(warning, principal)
         return warning
@@ -426,7 +452,7 @@ class WarningService:
         """Return warnings of the departments and types that the asker may see, newest first."""
         principal.require("warning.read")
         scope = (principal.departments("warning.read"), principal.entity_types("warning.read"))
-        with self._database.reading() as connection:
+        with store.reading(self._database) as connection:
             items, total, following = store.list_warnings(connection, wanted, scope, limit, cursor)
         return WarningPage(tuple(items), total, following)
 
@@ -448,7 +474,7 @@ class WarningService:
     ) -> Warning:
         now_us = self._clock.now_us()
         messages: list[Message] = []
-        with self._database.transaction() as connection:
+        with store.writing(self._database) as connection:
             before = self._locked(connection, warning_id, principal)
             principal.require(permission, before.department)
             after = change(before, now_us)

@@ -11,7 +11,7 @@ from gulou.access import Principal
 from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import LogBatch, Reading, Receipt
 from gulou.hub.rules import Detection, RuleService, RuleSet
-from gulou.kernel import Conflict, Denied, NotFound, VirtualClock
+from gulou.kernel import Conflict, Denied, NotFound, Unavailable, VirtualClock
 from gulou.records import Database
 
 S = 1_000_000
@@ -302,6 +302,20 @@ def test_looking_needs_a_permission_and_counts_are_shown(world):
     assert (view.counters.taken, view.counters.late, view.watched, view.quarantined) == (1, 1, 1, None)
     with pytest.raises(NotFound):
         world.service.get_rule("test", "nothing")
+
+
+def test_what_cannot_be_written_down_is_not_told(world):
+    from gulou.hub.rules.tables import rule_ticks
+
+    world.send(0, 3.5)
+    world.clock.advance(8)
+    rule_ticks.drop(world.database.engine)
+    with pytest.raises(Unavailable):
+        world.service.tick(world.clock.now_us())
+    assert found(world) == []
+    rule_ticks.create(world.database.engine)
+    world.service.tick(world.clock.now_us())
+    assert found(world) == [("test/level", "raised")]
 
 
 def test_a_checkpoint_waits_while_very_much_changes(kit, tmp_path):

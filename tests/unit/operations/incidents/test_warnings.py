@@ -243,6 +243,18 @@ def test_detections_and_commands_on_threads_of_their_own(centre):
     assert len(centre.all_incidents()) == 40
 
 
+def test_detections_wait_while_nothing_can_be_written_and_keep_their_order(centre):
+    from gulou.operations.incidents.tables import warning_detections
+
+    warning_detections.drop(centre.database.engine)
+    centre.detect("raised")
+    centre.detect("changed", "red")
+    warning_detections.create(centre.database.engine)
+    assert centre.all_warnings() == []
+    centre.warnings.tick(centre.clock.now_us())
+    assert [one.severity for one in centre.all_warnings()] == ["red"]
+
+
 # ---- who may
 
 

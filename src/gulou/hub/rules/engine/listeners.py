@@ -11,6 +11,7 @@ from gulou.hub.rules.model import Selection, watched_by
 from gulou.hub.rules.ports import Surroundings
 
 _LOOK_AGAIN_US = 60_000_000
+_LOOK_SOON_US = 5_000_000  # an entity is often described only after its first reading
 _MOST_SERIES = 1_000_000
 
 
@@ -40,12 +41,12 @@ class Listener:
         return select.id_pattern is None or select.id_pattern.match(entity_id) is not None
 
     def holds(self, entity_id: str, now_us: int, surroundings: Surroundings) -> bool:
-        """Say whether ``where`` is true of the entity; looked up again once a minute."""
+        """Say whether ``where`` is true of the entity; looked up again now and then."""
         where = self.select.where
         if where is None:
             return True
         seen = self._seen.get(entity_id)
-        if seen is not None and now_us - seen[1] < _LOOK_AGAIN_US:
+        if seen is not None and now_us - seen[1] < (_LOOK_AGAIN_US if seen[0] else _LOOK_SOON_US):
             return seen[0]
         attributes = surroundings.attributes(entity_id)
         truth = attributes is not None and where.evaluate(MappingScope({"id": entity_id, **attributes})) is True
