@@ -26,7 +26,7 @@ class Passwords:
     """
 
     def __init__(
-        self, *, memory_kib: int = 65_536, passes: int = 3, lanes: int = 4, at_once: int = 2, wait_s: float = 10.0
+        self, *, memory_kib: int = 65_536, passes: int = 3, lanes: int = 4, at_once: int = 2, wait_s: float = 5.0
     ) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes, type=Type.ID)
         self._turns = threading.BoundedSemaphore(at_once)
@@ -61,10 +61,6 @@ class Passwords:
             except (InvalidHashError, VerificationError) as error:
                 raise Fault("access.hash_damaged") from error
         return stored is not None
-
-    def is_outdated(self, stored: str) -> bool:
-        """Say whether a hash was made with another cost than today's."""
-        return self._hasher.check_needs_rehash(stored)
 
     def _turn(self) -> _Turn:
         return _Turn(self._turns, self._wait_s)

@@ -66,7 +66,9 @@ class AccessService:
         self._by_name.succeeded(key, forget=True)
         self._by_address.succeeded(address, forget=False)
         token = self.sessions.open(user.id, address)
-        return token, self.sessions.authenticate(token)
+        principal = self.sessions.authenticate(token)
+        self.audit.record(principal, "user.signed_in", "user", user.id, {"address": address[:64]})
+        return token, principal
 
     def sign_out(self, principal: Principal) -> None:
         """End the session by which a principal came."""

@@ -188,3 +188,10 @@ def test_an_unknown_token_and_a_bad_cursor_are_named(access, root):
         access.revoke_token(root, "tok-none")
     with pytest.raises(Invalid, match=r"request\.bad_cursor"):
         access.tokens.list(cursor="'; DROP")
+
+
+def test_who_signed_in_and_from_where_is_on_the_trail(access, wang):
+    fails(access)
+    access.sign_in("wang", GOOD, "10.0.0.7")
+    entries = [entry for entry in access.audit.list().items if entry.action == "user.signed_in"]
+    assert [(entry.actor_id, entry.details) for entry in entries] == [(wang.id, {"address": "10.0.0.7"})]

@@ -103,17 +103,17 @@ def test_what_one_may_not_read_is_not_pushed(drains, level):
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer gulou_x"}, {"Cookie": "gulou_session=x"}])
 def test_a_stranger_is_told_to_sign_in(city, headers):
-    with city.client.websocket_connect("ws://city.test/api/v1/live", headers=headers) as socket:
-        with pytest.raises(WebSocketDisconnect) as closed:
-            socket.receive_json()
+    url = "ws://city.test/api/v1/live"
+    with city.client.websocket_connect(url, headers=headers) as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_json()
     assert closed.value.code == 4401
 
 
 def test_another_sites_page_can_not_listen(city):
     city.sign_in()
-    with city.client.websocket_connect("ws://city.test/api/v1/live", headers={"Origin": "http://evil.test"}) as socket:
-        with pytest.raises(WebSocketDisconnect) as closed:
-            socket.receive_json()
+    url, headers = "ws://city.test/api/v1/live", {"Origin": "http://evil.test"}
+    with city.client.websocket_connect(url, headers=headers) as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_json()
     assert closed.value.code == 4401
 
 
