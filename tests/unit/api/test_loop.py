@@ -114,6 +114,16 @@ def test_rules_are_shown_tried_and_explained(warned):
     assert broken["errors"][0]["where"].startswith("rules/trial.yaml:")
 
 
+@pytest.mark.parametrize("pack", ["flood", "air", "traffic"])
+def test_the_rules_of_the_packs_that_come_along_are_shown(city, pack):
+    city.sign_in()
+    assert city.client.post(f"/api/v1/packs/{pack}/enable").status_code == 200
+    page = city.client.get("/api/v1/rules", params={"pack": pack}).json()
+    assert page["total"] == len(page["items"]) > 0
+    for rule in page["items"]:
+        assert city.client.get(f"/api/v1/rules/{rule['id']}").json()["source"]
+
+
 def test_packs_are_listed_checked_and_switched(drains):
     packs = {pack["name"]: pack for pack in drains.client.get("/api/v1/packs").json()["items"]}
     assert packs["drains"]["state"] == "enabled"

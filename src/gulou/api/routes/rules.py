@@ -71,6 +71,7 @@ def _rule_view(running: RunningRule, source: str | None = None) -> RuleView:
         RuleView,
         rule,
         label=dict(rule.label),
+        description={language: template.text for language, template in rule.description.items()},
         entity_type=rule.select.entity_type,
         state="quarantined" if running.quarantined else "active" if rule.enabled else "disabled",
         reason=running.quarantined,
