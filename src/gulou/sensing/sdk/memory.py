@@ -118,6 +118,7 @@ class MemoryDevices:
         self._secrets: dict[str, str] = {}
         self.online: dict[str, bool] = {}
         self.reasons: list[str] = []
+        self.presence: list[str] = []
 
     def add(self, device: Device, secret: str | None = None) -> None:
         """Register a device, with a secret if it has a connection of its own."""
@@ -146,10 +147,12 @@ class MemoryDevices:
     def connected(self, device_id: str) -> None:
         """See ``DeviceDirectory``."""
         self.online[device_id] = True
+        self.presence.append(f"+{device_id}")
 
     def disconnected(self, device_id: str, reason: str) -> None:
         """See ``DeviceDirectory``."""
         self.online[device_id] = False
+        self.presence.append(f"-{device_id}")
         self.reasons.append(reason)
 
     def seen(self, device_id: str, at_us: int) -> None:

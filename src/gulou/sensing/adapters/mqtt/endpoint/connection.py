@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Callable
+from typing import Literal, Protocol, cast
 
 from gulou.sensing.adapters.mqtt.codec import (
     V5,
@@ -30,13 +31,12 @@ from gulou.sensing.adapters.mqtt.codec import (
     Unsubscribe,
     encode,
 )
+from gulou.sensing.adapters.mqtt.endpoint.reading import PublishReader
 from gulou.sensing.adapters.mqtt.endpoint.sessions import Session
 from gulou.sensing.adapters.mqtt.endpoint.topics import hears
-from gulou.sensing.adapters.mqtt.endpoint.uplink import Message
-from gulou.sensing.sdk import is_filter
-
-if TYPE_CHECKING:
-    from gulou.sensing.adapters.mqtt.endpoint.server import Endpoint
+from gulou.sensing.adapters.mqtt.endpoint.uplink import Message, Uplink
+from gulou.sensing.adapters.mqtt.settings import MqttSettings
+from gulou.sensing.sdk import Counters, DeviceDirectory, is_filter
 
 _log = logging.getLogger(__name__)
 _MOST_ALIASES = 256
@@ -53,10 +53,39 @@ _NOT_AUTHORISED_V311 = 5
 State = Literal["new", "checking", "open", "closed"]
 
 
+class Host(Protocol):
+    """What a connection needs of the endpoint that it belongs to."""
+
+    settings: MqttSettings
+    counters: Counters
+    directory: DeviceDirectory
+    reader: PublishReader
+
+    def loop_time(self) -> float: ...
+
+    def admit(self, connection: Connection) -> bool: ...
+
+    def forget(self, connection: Connection, reason: str) -> None: ...
+
+    def new_uplink(self, acknowledge: Callable[[list[int]], None], ready: Callable[[], None]) -> Uplink: ...
+
+    def new_client_id(self) -> str: ...
+
+    def check_credentials(self, connection: Connection, packet: Connect) -> None: ...
+
+    def take_session(
+        self, connection: Connection, device_id: str, client_id: str, clean: bool, expiry_s: int
+    ) -> tuple[Session, bool]: ...
+
+    def opened(self, connection: Connection, session: Session) -> None: ...
+
+    def announce(self, device_ids: list[str]) -> None: ...
+
+
 class Connection(asyncio.Protocol):
     """The endpoint's side of one connection; whatever goes wrong here ends this connection only."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Host) -> None:
         self._endpoint = endpoint
         self._settings = endpoint.settings
         self._framer = Framer(endpoint.settings.max_packet_bytes)
@@ -74,6 +103,7 @@ class Connection(asyncio.Protocol):
         self.device_id: str | None = None
         self.session: Session | None = None
         self.heard_at_s = 0.0
+        self.took_over = False
 
     # -- asyncio calls these -------------------------------------------------------------------------------------
 
@@ -149,9 +179,9 @@ class Connection(asyncio.Protocol):
         if device_id is None:
             self._refuse(reason)
             return
-        self._open(connect, device_id)
-        self._transport.resume_reading()
         try:
+            self._open(connect, device_id)
+            self._transport.resume_reading()
             while self._backlog and self._is("open"):
                 self._take(self._backlog.popleft())
         except ProtocolError as error:
@@ -221,6 +251,8 @@ class Connection(asyncio.Protocol):
 
     def _open(self, packet: Connect, device_id: str) -> None:
         settings, properties = self._settings, packet.properties
+        if 0 in (properties.get("receive_maximum"), properties.get("maximum_packet_size")):
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a maximum of 0")
         client_id = packet.client_id or self._endpoint.new_client_id()
         expiry_s = settings.session_expiry_s
         if packet.version == V5:
@@ -237,8 +269,6 @@ class Connection(asyncio.Protocol):
             answer = self._limits(packet, session, client_id)
             self._send_most = min(self._send_most, properties.get("receive_maximum", 65_535))
             self._largest_to_peer = properties.get("maximum_packet_size")
-            if 0 in (properties.get("receive_maximum"), self._largest_to_peer):
-                raise ProtocolError(Reason.PROTOCOL_ERROR, "a maximum of 0")
         self._send(ConnAck(Reason.SUCCESS, present, answer))
         self._endpoint.opened(self, session)
         self._send_again(session)

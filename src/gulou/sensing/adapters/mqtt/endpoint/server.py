@@ -243,13 +243,13 @@ class Endpoint:
         if former is not None and former.connection is not None:
             old, former.connection = former.connection, None
             old.end(Reason.SESSION_TAKEN_OVER, "taken_over")
-        if former is not None and clean:
-            self._sessions.detach(former, self.loop_time())
+            if clean:  # the device stays present, by this connection
+                connection.took_over = self._sessions.detach(former, self.loop_time())
         return self._sessions.open(device_id, client_id, clean=clean, expiry_s=expiry_s)
 
     def opened(self, connection: Connection, session: Session) -> None:
         """Note that a device is there."""
-        if self._sessions.attach(session, connection):
+        if self._sessions.attach(session, connection) and not connection.took_over:
             self._desk.submit(self.directory.connected, session.device_id)
 
     def announce(self, device_ids: list[str]) -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from gulou.sensing.adapters.mqtt.codec import Publish
+from gulou.sensing.adapters.mqtt.codec import Publish, Reason
 from gulou.sensing.adapters.mqtt.endpoint.topics import command_topic
 from gulou.sensing.sdk import TopicPattern
 
-if TYPE_CHECKING:
-    from gulou.sensing.adapters.mqtt.endpoint.connection import Connection
-
 MOST_FILTERS = 64
 _NEVER = 0xFFFFFFFF
+
+
+class Line(Protocol):
+    """What a session needs of its connection."""
+
+    def deliver(self, publish: Publish) -> None:
+        """Send a command's publish."""
+
+    def has_room(self) -> bool:
+        """Tell whether another command can be sent now. Any thread."""
+
+    def end(self, reason: Reason | None, why: str) -> None:
+        """Close from our side."""
 
 
 class Session:
@@ -27,7 +37,7 @@ class Session:
         self.device_id = device_id
         self.client_id = client_id
         self.expiry_s = expiry_s
-        self.connection: Connection | None = None
+        self.connection: Line | None = None
         self.ended_at_s = 0.0
         self.outbound: OrderedDict[int, Publish] = OrderedDict()
         self.filters: tuple[tuple[str, int], ...] = ()  # replaced as a whole: other threads read it
@@ -96,7 +106,7 @@ class Sessions:
         """Return a session, or None."""
         return self._all.get((device_id, client_id))
 
-    def attach(self, session: Session, connection: Connection) -> bool:
+    def attach(self, session: Session, connection: Line) -> bool:
         """Note that a session has a connection; True when its device had none before."""
         session.connection = connection
         live = self._live.get(session.device_id, ())

@@ -146,7 +146,9 @@ def test_a_client_id_that_comes_again_takes_over(house, start):
     assert first.expect(Disconnect).reason == Reason.SESSION_TAKEN_OVER
     assert first.wait_closed(10)
     assert second.send({"level": 1.0})
-    assert house.devices.online[DEVICE]
+    assert house.devices.presence == [f"+{DEVICE}"]
+    second.close()
+    assert eventually(lambda: house.devices.presence == [f"+{DEVICE}", f"-{DEVICE}"])
 
 
 def test_another_device_with_the_same_client_id_takes_nothing_over(start):
