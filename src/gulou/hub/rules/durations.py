@@ -15,12 +15,12 @@ def read_duration_us(text: object) -> int:
     """Read a duration of at most ten years, in µs.
 
     Raises:
-        Invalid: ``duration.unreadable``.
+        Invalid: ``rules.duration_unreadable``.
     """
     found = _DURATION.match(str(text))
     microseconds = round(float(found[1]) * _UNIT_US[found[2]]) if found else -1
     if not 0 <= microseconds <= _LONGEST_US:
-        raise Invalid("duration.unreadable", value=str(text))
+        raise Invalid("rules.duration_unreadable", value=str(text))
     return microseconds
 
 

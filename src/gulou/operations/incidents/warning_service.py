@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +14,10 @@ from sqlalchemy import Connection
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Message
 from gulou.connectivity.commands import CommandChanged, CommandRequest, ExpectedEffect
-from gulou.hub.rules import Detection, DetectionSource, command_id
-from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, NotFound, Unavailable, new_id
+from gulou.hub.rules import Detection, DetectionSource
+from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, Unavailable, new_id
 from gulou.operations.incidents import store_sql as store
+from gulou.operations.incidents.command_news import CommandNews
 from gulou.operations.incidents.events import WarningChanged
 from gulou.operations.incidents.incident_service import IncidentService
 from gulou.operations.incidents.message_id import MessageIds
@@ -32,6 +32,16 @@ from gulou.operations.incidents.model import (
 )
 from gulou.operations.incidents.ports import AuditTrail, CommandDesk
 from gulou.operations.incidents.settings import IncidentSettings
+from gulou.operations.incidents.warning_changes import (
+    action_of,
+    check_active,
+    check_visible,
+    cleared_by_now,
+    key_of,
+    new_warning,
+    with_action,
+    with_commands,
+)
 from gulou.records import Database
 
 _log = logging.getLogger(__name__)
@@ -73,10 +83,10 @@ class WarningService:
         with store.reading(database) as connection:
             self._heard_until_us = store.newest_detection_us(connection)
         self._waiting: deque[Detection] = deque(maxlen=_MOST_WAITING)
-        self._early: OrderedDict[str, list[CommandChanged]] = OrderedDict()
+        self._news = CommandNews(database, clock, bus, incidents, self._guard)
         self._subscriptions = [
             bus.subscribe(Detection, self.hear, name="incidents.detections"),
-            bus.subscribe(CommandChanged, self.hear_command, name="incidents.commands"),
+            bus.subscribe(CommandChanged, self._news.hear, name="incidents.commands"),
         ]
 
     def close(self) -> None:
@@ -128,7 +138,7 @@ class WarningService:
             self._waiting.popleft()
 
     def _take(self, detection: Detection) -> None:
-        key = _key_of(detection)
+        key = key_of(detection)
         messages: list[Message] = []
         with self._guard, store.writing(self._database) as connection:
             if store.seen_detection(connection, key):
@@ -141,7 +151,7 @@ class WarningService:
             store.note_detection(connection, key, warning.id if warning else "", detection.at_us)
         self._publish(messages)
         if warning is not None:
-            self._hear_early(warning)
+            self._news.take_early(warning)
 
     def _raised(
         self, connection: Connection, standing: Warning | None, detection: Detection, messages: list[Message]
@@ -165,7 +175,7 @@ class WarningService:
                 location=detection.location or standing.location,
                 changed_at_us=now_us,
                 repeats=standing.repeats + is_repeat,
-                actions=_with_commands(standing.actions, detection),
+                actions=with_commands(standing.actions, detection),
                 version=standing.version + 1,
             )
             change = "repeated" if is_repeat else "severity"
@@ -188,27 +198,8 @@ class WarningService:
         return before is not None and SEVERITIES.index(detection.severity) <= SEVERITIES.index(before.peak)
 
     def _new(self, connection: Connection, detection: Detection, now_us: int) -> Warning:
-        return Warning(
-            id=new_id("wrn", self._clock),
-            message_id=self._message_ids.take(now_us, lambda prefix: store.message_ids_with(connection, prefix)),
-            detection_id=detection.id,
-            rule_id=detection.rule_id,
-            rule_version=detection.rule_version,
-            entity_id=detection.entity_id,
-            entity_type=detection.entity_type,
-            severity=detection.severity,
-            peak=detection.severity,
-            category=detection.category,
-            headline=detection.headline,
-            description=detection.description,
-            raised_at_us=detection.raised_at_us,
-            changed_at_us=now_us,
-            values=detection.values,
-            location=detection.location,
-            department=detection.department,
-            deadline_s=detection.deadline_s,
-            actions=_with_commands((), detection),
-        )
+        message_id = self._message_ids.take(now_us, lambda prefix: store.message_ids_with(connection, prefix))
+        return new_warning(detection, new_id("wrn", self._clock), message_id, now_us)
 
     def _cleared(
         self, connection: Connection, standing: Warning | None, detection: Detection, messages: list[Message]
@@ -217,9 +208,9 @@ class WarningService:
             return None
         now_us = self._clock.now_us()
         warning = replace(
-            _clear(standing, now_us),
+            cleared_by_now(standing, now_us),
             values=detection.values or standing.values,
-            actions=_with_commands(_clear(standing, now_us).actions, detection),
+            actions=with_commands(cleared_by_now(standing, now_us).actions, detection),
         )
         store.save_warning(connection, warning)
         messages.append(WarningChanged(at_us=now_us, warning=warning, change="cleared"))
@@ -227,73 +218,6 @@ class WarningService:
             told = self._incidents.note_warning(connection, warning.incident_id, warning, "cleared", _RULES)
             messages.append(told)
         return warning
-
-    # ---- commands
-
-    def hear_command(self, message: CommandChanged) -> None:
-        """Follow a command that a warning or an incident caused."""
-        messages: list[Message] = []
-        with self._guard:
-            with store.writing(self._database) as connection:
-                found = self._follow(connection, message, messages)
-            if not found:
-                self._keep_early(message)
-        self._publish(messages)
-
-    def _follow(self, connection: Connection, message: CommandChanged, messages: list[Message]) -> bool:
-        command = message.command
-        if command.cause is None:
-            return True
-        if command.cause.startswith("inc-"):
-            self._tell_incident(connection, command.cause, message, messages)
-            return True
-        warning = store.find_by_command(connection, command.id)
-        if warning is None:
-            return False
-        actions = tuple(
-            replace(one, command_state=command.state) if one.command_id == command.id else one
-            for one in warning.actions
-        )
-        if actions == warning.actions:
-            return True  # told already
-        warning = replace(warning, actions=actions, changed_at_us=self._clock.now_us(), version=warning.version + 1)
-        store.save_warning(connection, warning)
-        messages.append(WarningChanged(at_us=warning.changed_at_us, warning=warning, change="action"))
-        if warning.incident_id is not None:
-            self._tell_incident(connection, warning.incident_id, message, messages)
-        return True
-
-    def _tell_incident(
-        self, connection: Connection, incident_id: str, message: CommandChanged, messages: list[Message]
-    ) -> None:
-        command = message.command
-        if not store.note_command(connection, f"{command.id}|{command.state}|{command.attempts}", message.at_us):
-            return
-        details = {
-            "command": command.id,
-            "device": command.device_id,
-            "name": command.name,
-            "parameters": command.parameters,
-            "state": command.state,
-            "reason": command.reason,
-            "requested_by": command.requested_by,
-        }
-        try:
-            messages.append(self._incidents.note_event(connection, incident_id, "command", details, _COMMANDS))
-        except NotFound:
-            return  # a cause that only looks like an incident
-
-    def _keep_early(self, message: CommandChanged) -> None:
-        """Keep news of a command whose detection has not been heard yet; the two come on different threads."""
-        self._early.setdefault(message.command.id, []).append(message)
-        while len(self._early) > _MOST_EARLY:
-            self._early.popitem(last=False)
-
-    def _hear_early(self, warning: Warning) -> None:
-        with self._guard:
-            early = [one for action in warning.actions for one in self._early.pop(action.command_id or "", ())]
-        for message in early:
-            self.hear_command(message)
 
     # ---- people
 
@@ -321,8 +245,8 @@ class WarningService:
         """
 
         def change(warning: Warning, now_us: int) -> Warning:
-            _still_active(warning)
-            return replace(_clear(warning, now_us), version=warning.version, note=note or warning.note)
+            check_active(warning)
+            return replace(cleared_by_now(warning, now_us), version=warning.version, note=note or warning.note)
 
         return self._change(warning_id, principal, "warning.acknowledge", "cleared", change, {"note": note})
 
@@ -384,12 +308,12 @@ class WarningService:
 
     def _decide(self, warning_id: str, n: int, principal: Principal, state: Any, note: str | None) -> Warning:
         def change(warning: Warning, now_us: int) -> Warning:
-            action = _action(warning, n)
-            _still_active(warning)
+            action = action_of(warning, n)
+            check_active(warning)
             if action.state != "proposed":
                 raise Conflict("warning.action_decided", warning_id=warning_id, n=n, state=action.state)
             decided = replace(action, state=state, decided_by=principal.id, decided_at_us=now_us, note=note)
-            return _with_action(warning, decided)
+            return with_action(warning, decided)
 
         details = {"n": n, "decision": state, "note": note}
         return self._change(warning_id, principal, "device.command", "action", change, details)
@@ -398,9 +322,9 @@ class WarningService:
         with store.writing(self._database) as connection:
             warning = store.get_warning(connection, warning_id, lock=True)
             action = replace(
-                _action(warning, n), state="proposed", decided_by=None, decided_at_us=None, note=error.code
+                action_of(warning, n), state="proposed", decided_by=None, decided_at_us=None, note=error.code
             )
-            warning = _with_action(warning, action)
+            warning = with_action(warning, action)
             warning = replace(warning, changed_at_us=self._clock.now_us(), version=warning.version + 1)
             store.save_warning(connection, warning)
         self._publish([WarningChanged(at_us=warning.changed_at_us, warning=warning, change="action")])
@@ -443,7 +367,7 @@ class WarningService:
         """Return one warning; NotFound also where the asker may not see it."""
         with store.reading(self._database) as connection:
             warning = store.get_warning(connection, warning_id)
-        _visible(warning, principal)
+        check_visible(warning, principal)
         return warning
 
     def list(
@@ -460,7 +384,7 @@ class WarningService:
 
     def _locked(self, connection: Connection, warning_id: str, principal: Principal) -> Warning:
         warning = store.get_warning(connection, warning_id, lock=True)
-        _visible(warning, principal)
+        check_visible(warning, principal)
         return warning
 
     def _change(
@@ -495,68 +419,3 @@ class WarningService:
     def _publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._bus.publish(message)
-
-
-def _key_of(detection: Detection) -> str:
-    text = f"{detection.id}|{detection.state}|{detection.severity}|{detection.at_us}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _with_commands(actions: tuple[Action, ...], detection: Detection) -> tuple[Action, ...]:
-    """Add a detection's commands; what is proposed already is not proposed twice."""
-    found = list(actions)
-    for index, command in enumerate(detection.commands):
-        waiting = [one for one in found if one.state == "proposed"]
-        same = any(
-            (one.device_id, one.name, one.parameters) == (command.device_id, command.name, command.parameters)
-            for one in waiting
-        )
-        if len(found) >= _MOST_ACTIONS or (same and command.approval == "person"):
-            continue
-        found.append(
-            Action(
-                n=len(found),
-                device_id=command.device_id,
-                name=command.name,
-                parameters=command.parameters,
-                approval=command.approval,
-                state="proposed" if command.approval == "person" else "requested",
-                effect=command.effect,
-                command_id=command_id(detection, index),
-            )
-        )
-    return tuple(found)
-
-
-def _clear(warning: Warning, now_us: int) -> Warning:
-    """Nobody decides any more on what a cleared warning had proposed."""
-    actions = tuple(replace(one, state="withdrawn") if one.state == "proposed" else one for one in warning.actions)
-    return replace(
-        warning,
-        state="cleared",
-        cleared_at_us=now_us,
-        changed_at_us=now_us,
-        actions=actions,
-        version=warning.version + 1,
-    )
-
-
-def _action(warning: Warning, n: int) -> Action:
-    if not 0 <= n < len(warning.actions):
-        raise NotFound("warning.action_unknown", warning_id=warning.id, n=n)
-    return warning.actions[n]
-
-
-def _with_action(warning: Warning, action: Action) -> Warning:
-    return replace(warning, actions=tuple(action if one.n == action.n else one for one in warning.actions))
-
-
-def _still_active(warning: Warning) -> None:
-    if warning.state != "active":
-        raise Conflict("warning.cleared", warning_id=warning.id)
-
-
-def _visible(warning: Warning, principal: Principal) -> None:
-    """Who may not see it is not told that it is there."""
-    if not principal.may("warning.read", warning.department, warning.entity_type):
-        raise NotFound("warning.unknown", warning_id=warning.id)

@@ -69,7 +69,7 @@ def test_meaning(text, expected):
         ("s = 'onn'", "rules.value_not_in_list", 1),
         ("where_ IS NULL", "rules.property_not_comparable", 1),
         ("PIECEWISE('x', a)", "rules.table_unknown", 1),
-        ("mean_over(a, 'soon')", "duration.unreadable", 1),
+        ("mean_over(a, 'soon')", "rules.duration_unreadable", 1),
         ("mean_over(3, '5m')", "rules.function_arguments", 1),
         ("other.a > 1", "rules.expression_not_allowed", 7),
         ("'unclosed", "rules.expression_not_sql", 1),
