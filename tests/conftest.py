@@ -115,6 +115,12 @@ class RunningGulou:
         return client
 
 
+@pytest.fixture(scope="session")
+def running_gulou() -> type[RunningGulou]:
+    """The class, for tests that start servers of their own."""
+    return RunningGulou
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RunningGulou]:
     """A server on an empty data directory."""

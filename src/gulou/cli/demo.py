@@ -34,6 +34,10 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another city.")] = 20,
     speed: Annotated[float, typer.Option(min=0.1, max=1000, help="Speed of the devices' clock.")] = 1.0,
     storm: Storm = None,
+    storm_after: Annotated[
+        float | None,
+        typer.Option("--storm-after", min=0, help="Seconds from the devices' start to the first storm (40)."),
+    ] = None,
     as_json: Json = False,
     data: Data = None,
 ) -> None:
@@ -52,7 +56,7 @@ def demo(
         city = place.root / "demo"
         build(server.platform, place, city, devices=devices, seed=seed)
         announce(server, as_json)
-        simulation = Simulation(city, server.running, speed=speed, storm=storm)
+        simulation = Simulation(city, server.running, speed=speed, storm=storm, storm_after_s=storm_after)
         try:
             while not stopped.wait(1.0):
                 simulation.keep_running()
@@ -101,8 +105,10 @@ def build(platform: Platform, place: Place, city: Path, *, devices: int, seed: i
 class Simulation:
     """The process in which the city's devices live; started again when it ends by itself."""
 
-    def __init__(self, city: Path, running: Running, *, speed: float, storm: str | None) -> None:
-        self._first = _command(city, running, speed, storm)
+    def __init__(
+        self, city: Path, running: Running, *, speed: float, storm: str | None, storm_after_s: float | None
+    ) -> None:
+        self._first = _command(city, running, speed, storm, storm_after_s)
         self._again = _command(city, running, speed, None)
         self._starts = 0
         self._due = 0.0
@@ -134,10 +140,14 @@ class Simulation:
             self._process.wait()
 
 
-def _command(city: Path, running: Running, speed: float, storm: str | None) -> list[str]:
+def _command(
+    city: Path, running: Running, speed: float, storm: str | None, storm_after_s: float | None = None
+) -> list[str]:
     command = [sys.executable, "-m", "gulou.sensing.simulation", "--quiet", "run", str(city)]
     command += ["--server", running.url, "--mqtt", f"127.0.0.1:{running.mqtt_port}", "--with-parent"]
     command += ["--speed", str(speed)]
+    if storm_after_s is not None:
+        command += ["--storm-after-s", str(storm_after_s)]
     return [*command, "--storm", storm] if storm else command
 
 

@@ -86,7 +86,7 @@ def import_devices(
     as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Register or alter many devices; each line is answered for itself."""
+    """Register or alter many devices; each line is answered for itself. Ends with 1 when one failed."""
     content = file.read_bytes()
     kind = "text/csv" if file.suffix == ".csv" else "application/x-ndjson"
     with connected(Place.chosen(data), show.language()) as client:
@@ -98,7 +98,16 @@ def import_devices(
             params={"dry_run": dry_run},
             timeout=600,
         )
-    _one(answer, as_json)
+    if as_json:
+        show.emit(answer)
+    else:
+        counts = ("total", "created", "updated", "unchanged", "failed")
+        show.people.print(", ".join(f"{answer[name]} {name}" for name in counts) + (" (dry run)" if dry_run else ""))
+        for line in answer["lines"]:
+            if line["result"] == "failed":
+                show.errors.print(f"{file.name}:{line['line']}: {line['message']}", markup=False, soft_wrap=True)
+    if answer["failed"]:
+        raise typer.Exit(1)
 
 
 @app.command("export")

@@ -11,8 +11,17 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-errors = Console(stderr=True, highlight=False)
-people = Console(highlight=False)
+_PIPE_COLUMNS = 10_000
+"""A pipe or a file has no width at which a value would have to be cut."""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, width=None if terminal else _PIPE_COLUMNS)
+
+
+errors = _console(stderr=True)
+people = _console()
 
 
 def language() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,8 +41,10 @@ def load_pack(root: Path, vocabulary: Vocabulary) -> Pack:
         Invalid: ``document.broken`` with every ``Problem`` found; nothing is taken over.
     """
     reading = _Reading(root)
+    if not (root / MANIFEST).is_file():  # any folder, perhaps a whole disk: look no further
+        raise broken([Problem("pack.no_manifest", {"name": MANIFEST}, MANIFEST)])
     manifest = reading.attempt(lambda: _read_manifest(root), MANIFEST)
-    reading.check_files()
+    reading.attempt(reading.check_files, MANIFEST)
     folder = root / "vocabulary"
     types: list[str] = []
     if folder.is_dir():
@@ -87,11 +90,12 @@ class _Reading:
         return msgspec.structs.replace(problem, file=str(file.relative_to(self.root)))
 
     def check_files(self) -> None:
-        files = [path for path in sorted(self.root.rglob("*")) if not path.name.startswith(".")]
+        shown = (path for path in self.root.rglob("*") if not path.name.startswith("."))
+        files = list(islice(shown, _MOST_FILES + 1))
         if len(files) > _MOST_FILES:
             self.problems.append(Problem("pack.too_many_files", {"limit": _MOST_FILES}, MANIFEST))
             return
-        for path in files:
+        for path in sorted(files):
             name = str(path.relative_to(self.root))
             top = name.split("/", 1)[0]
             if path.is_symlink():
@@ -124,10 +128,7 @@ def _as_problem(error: Invalid, file: str) -> Problem:
 
 
 def _read_manifest(root: Path) -> Manifest:
-    path = root / MANIFEST
-    if not path.is_file():
-        raise broken([Problem("pack.no_manifest", {"name": MANIFEST}, MANIFEST)])
-    document = Document.parse(path.read_text(encoding="utf-8"), MANIFEST)
+    document = Document.parse((root / MANIFEST).read_text(encoding="utf-8"), MANIFEST)
     data = document.data if isinstance(document.data, dict) else {}
     problems = [
         document.problem((key,), "document.unknown_key", key=key, nearest=nearest(str(key), _MANIFEST_KEYS) or "-")

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from gulou.kernel.errors import Unavailable
 
 metadata = MetaData(
     naming_convention={
@@ -40,17 +43,27 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Run a block as one transaction: committed durably at its end, rolled back if it raises."""
-        with self.engine.begin() as connection:
-            yield connection
+        """Run a block as one transaction: committed durably at its end, rolled back if it raises.
+
+        Raises:
+            Unavailable: ``records.unavailable``: locked too long, disk full, server away; nothing was changed.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise Unavailable("records.unavailable", detail=str(error.orig)[:200]) from error
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Run a block of queries; nothing that it writes is kept."""
-        with self.engine.connect() as connection:
-            connection.execution_options(gulou_read_only=True)
-            yield connection
-            connection.rollback()
+        """Run a block of queries; nothing that it writes is kept. Raises Unavailable ``records.unavailable``."""
+        try:
+            with self.engine.connect() as connection:
+                connection.execution_options(gulou_read_only=True)
+                yield connection
+                connection.rollback()
+        except OperationalError as error:
+            raise Unavailable("records.unavailable", detail=str(error.orig)[:200]) from error
 
     def create_tables(self) -> None:
         """Create every declared table directly; for tests. The product migrates (``records/migrations``)."""

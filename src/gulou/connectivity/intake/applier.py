@@ -11,6 +11,10 @@ import msgspec
 from gulou.connectivity.bus import deliver
 from gulou.connectivity.intake.model import LogBatch
 from gulou.connectivity.intake.ports import LogConsumer
+from gulou.kernel.errors import Unavailable
+
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 5.0
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):
@@ -19,7 +23,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     Args:
         position: sequence up to which its own store is durable.
         applied: sequence of the last batch that it took.
-        problem: why it is fed no more; None while it is healthy.
+        problem: why it is fed no more, or what it waits for; None while it is healthy.
         checkpoint_problem: why its last checkpoint failed; it is tried again.
     """
 
@@ -32,22 +36,46 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
 
 
 class FedConsumer:
-    """A consumer and how it fares. One that fails is left alone and shown; the others go on."""
+    """A consumer and how it fares. One that fails is left alone and shown; the others go on.
+
+    One that says "not now" (``Unavailable``: its disk is full, its writing lags) is asked again until it can: the log
+    waits with it, and when what may wait is full, senders are told to wait.
+    """
 
     def __init__(self, consumer: LogConsumer) -> None:
         self.name = consumer.name
         self._consumer = consumer
         self.position = self.applied = consumer.position()
         self.problem: str | None = None
+        self.waits_for: str | None = None
         self._checkpoint_problem: str | None = None
+        self._giving_up = threading.Event()
+
+    def give_up(self) -> None:
+        """Stop waiting: this process ends; what was not taken is fed again after the next start."""
+        self._giving_up.set()
 
     def feed(self, batch: LogBatch) -> None:
         """Hand over one batch, once; after a failure no more."""
         if self.problem is not None or batch.sequence <= self.applied:
             return
-        self.problem = deliver(self.name, self._consumer.apply, batch)
+        self.problem = deliver(self.name, self._apply, batch)
         if self.problem is None:
             self.applied = batch.sequence
+
+    def _apply(self, batch: LogBatch) -> None:
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                self._consumer.apply(batch)
+            except Unavailable as error:
+                self.waits_for = error.code
+                if self._giving_up.wait(wait_s):
+                    raise
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                self.waits_for = None
+                return
 
     def checkpoint(self) -> None:
         """Let it make its state durable; after a failure its position stays, nothing is lost, and it is tried again."""
@@ -63,8 +91,8 @@ class FedConsumer:
             name=self.name,
             position=self.position,
             applied=self.applied,
-            healthy=self.problem is None,
-            problem=self.problem,
+            healthy=self.problem is None and self.waits_for is None,
+            problem=self.problem or self.waits_for,
             checkpoint_problem=self._checkpoint_problem,
         )
 
@@ -113,6 +141,10 @@ class Applier:
             self._stopping = True
             self._changed.notify()
         self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            for consumer in self._consumers:
+                consumer.give_up()
+            self._thread.join(_LONGEST_WAIT_S)
         return not self._thread.is_alive()
 
     def waiting(self) -> int:
