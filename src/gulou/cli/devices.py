@@ -104,6 +104,8 @@ def import_devices(
         counts = ("total", "created", "updated", "unchanged", "failed")
         show.people.print(", ".join(f"{answer[name]} {name}" for name in counts) + (" (dry run)" if dry_run else ""))
         for line in answer["lines"]:
+            if line.get("secret"):
+                show.people.print(f"{line['id']} {line['secret']}")
             if line["result"] == "failed":
                 show.errors.print(f"{file.name}:{line['line']}: {line['message']}", markup=False, soft_wrap=True)
     if answer["failed"]:

@@ -128,6 +128,5 @@ def report(problems: list[Problem], as_json: bool) -> None:
             shown: dict[str, Any] = {"file": problem.file, "line": problem.line, "column": problem.column}
             show.emit({**shown, "code": problem.code, "message": sentence})
         else:
-            show.errors.print(
-                f"{problem.file}:{problem.line}:{problem.column}: {sentence}", markup=False, soft_wrap=True
-            )
+            place = f"{problem.file}:{problem.line}:{problem.column}" if problem.line else problem.file
+            show.errors.print(f"{place}: {sentence}", markup=False, soft_wrap=True)
