@@ -94,7 +94,7 @@ class House:
     def __init__(self) -> None:
         self.devices = MemoryDevices()
         self.intake = MemoryIntake(self.devices)
-        self.commands = MemoryCommands()
+        self.commands = MemoryCommands(self.devices)
         for device_id, secret, entity in ((DEVICE, SECRET, ENTITY), (OTHER, OTHER_SECRET, OTHER_ENTITY)):
             binding = Binding(entity, "WaterLevelObserved", "level", "waterLevel")
             self.devices.add(Device(id=device_id, name=device_id, adapter="test", bindings=(binding,)), secret)

@@ -202,13 +202,14 @@ class MemoryPrograms:
 
 
 class MemoryCommands:
-    """Commands that wait for their devices; implements ``CommandDesk``.
+    """Commands that wait for their devices; implements ``CommandDesk``. ``send`` is set once the adapter is there.
 
     Args:
-        send: the adapter's ``send``, set once the adapter is there.
+        devices: knows who speaks through whom.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, devices: MemoryDevices | None = None) -> None:
+        self._devices = devices
         self.send: Callable[[Command], bool] = lambda _command: False
         self.answers: list[tuple[str, bool, str | None]] = []
         self.available: list[str] = []
@@ -236,6 +237,7 @@ class MemoryCommands:
     def device_available(self, device_id: str) -> None:
         """See ``CommandDesk``."""
         self.available.append(device_id)
-        for command in [one for one in self._waiting.values() if one.device_id == device_id]:
+        reached = {device_id, *(self._devices.children(device_id) if self._devices is not None else ())}
+        for command in [one for one in self._waiting.values() if one.device_id in reached]:
             if self.send(command):
                 del self._waiting[command.id]

@@ -65,4 +65,4 @@ class CommandDesk(Protocol):
         """Note a device's answer."""
 
     def device_available(self, device_id: str) -> object:
-        """Send what waits for a device that can be reached now."""
+        """Send what waits for a device that can be reached now, and for those that speak through it."""

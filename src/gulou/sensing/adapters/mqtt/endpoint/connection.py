@@ -273,6 +273,12 @@ class Connection(asyncio.Protocol):
         self._endpoint.opened(self, session)
         self._send_again(session)
         heard = [one for text, _ in session.filters for one in self._heard(text)]
+        self._announce(heard)
+
+    def _announce(self, heard: list[str]) -> None:
+        """Say whom we reach now; who reaches this device reaches its children by it."""
+        if self.device_id in heard:
+            heard = [self.device_id]
         if heard:
             self._endpoint.announce(heard)
 
@@ -341,8 +347,7 @@ class Connection(asyncio.Protocol):
         if self.version != V5:
             reasons = [0x80 if reason >= 0x80 else reason for reason in reasons]
         self._send(SubAck(packet.packet_id, tuple(reasons)))
-        if heard:
-            self._endpoint.announce(heard)
+        self._announce(heard)
 
     def _grant(self, request: SubscriptionRequest, heard: list[str]) -> int:
         if request.topic_filter.startswith("$share/"):
