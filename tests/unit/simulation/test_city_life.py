@@ -40,7 +40,6 @@ def test_rush_hours_fill_roads_and_slow_them(city):
     assert traffic_demand(at("08:05")) > 5 * traffic_demand(at("03:00"))
     assert rush.traffic.flow_per_h().mean() > 4 * night.traffic.flow_per_h().mean()
     assert rush.traffic.speed_kmh.mean() < night.traffic.speed_kmh.mean() - 3
-    assert rush.traffic.congestion_index().mean() > night.traffic.congestion_index().mean()
 
 
 def test_offices_fill_their_car_parks_by_day_and_homes_by_night(city):

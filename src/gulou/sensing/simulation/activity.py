@@ -39,7 +39,7 @@ class Parking:
         """Let time pass."""
         self._wander.step(dt_s)
         fullness = np.array([presence(now_us, purpose) for purpose in _PURPOSES])[self._purpose]
-        goal = np.clip(fullness + 0.06 * self._wander.values, 0.0, 1.0) * self.capacity
+        goal = np.clip(fullness + 0.05 * self._wander.values, 0.0, 1.0) * self.capacity
         taken = goal if self._taken is None else self._taken
         self._taken = taken + np.clip(goal - taken, -0.002 * self.capacity * dt_s, 0.002 * self.capacity * dt_s)
 

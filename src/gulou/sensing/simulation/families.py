@@ -121,7 +121,7 @@ FAMILIES: tuple[Family, ...] = (
         weight=0.12,
         minimum=12,
         interval_s=5,
-        channels=("intensity", "flowRate", "averageVehicleSpeed", "occupancy", "congestionIndex"),
+        channels=("intensity", "flowRate", "averageVehicleSpeed", "occupancy"),
         place="main-road",
     ),
     Family(

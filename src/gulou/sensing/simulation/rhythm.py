@@ -41,10 +41,10 @@ def presence(now_us: int, purpose: str) -> float:
     weekend = is_weekend(now_us)
     match purpose:
         case "work":
-            busy = 0.05 + 0.9 * max(bump(hour, 10, 2.2), bump(hour, 15.2, 2.6))
+            busy = 0.05 + 0.8 * max(bump(hour, 10, 2.2), bump(hour, 15.2, 2.6))
             return busy * (0.35 if weekend else 1.0)
         case "home":
-            return 0.95 - (0.3 if weekend else 0.65) * max(bump(hour, 10.5, 3), bump(hour, 15, 3))
+            return 0.8 - (0.25 if weekend else 0.52) * max(bump(hour, 10.5, 3), bump(hour, 15, 3))
         case _:
             return 0.06 + (0.9 if weekend else 0.6) * max(bump(hour, 14, 2.5), bump(hour, 19.3, 2.0))
 

@@ -60,10 +60,6 @@ class Traffic:
         """Return the share of time that a detector is covered, 0 to 1."""
         return np.clip(0.28 * self.load**1.6, 0.0, 1.0)
 
-    def congestion_index(self) -> Floats:
-        """Return free speed over speed, from 1 (free) up, capped at 10."""
-        return np.clip(self.free_kmh / np.maximum(self.speed_kmh, 1.0), 1.0, 10.0)
-
 
 def _exposure(positions: Points, city: City) -> Floats:
     """Return how much each detector feels the water at the road gauges that can flood, shape ``(n, n_gauges)``."""

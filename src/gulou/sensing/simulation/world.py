@@ -168,7 +168,6 @@ class World:
                 "flowRate": np.round(self.traffic.flow_per_h(), 0),
                 "averageVehicleSpeed": np.round(self.traffic.speed_kmh, 1),
                 "occupancy": np.round(self.traffic.occupancy(), 3),
-                "congestionIndex": np.round(self.traffic.congestion_index(), 2),
             },
             "parking": lambda _: {
                 "availableSpotNumber": self.parking.available(),
