@@ -39,16 +39,17 @@ def new_pack(
 
 @app.command("adapter")
 def new_adapter(
-    name: Annotated[str, typer.Argument(help="a-z, 0-9 and _, beginning with a letter.")],
+    name: Annotated[str, typer.Argument(help="a-z, 0-9 and -, beginning with a letter.")],
     into: Into = None,
     data: Data = None,
 ) -> None:
     """Write a new adapter: codec, session, manifest, and tests that run the adapters' contract.
 
-    Example: gulou new adapter gauge_tcp
+    Example: gulou new adapter gauge-tcp
     """
-    from gulou.sensing.sdk import scaffold_adapter
+    from gulou.sensing.sdk.scaffold import scaffold_adapter
 
-    made = scaffold_adapter(name, into or Place.chosen(data).adapters)
-    show.people.print(f"Wrote {made}", soft_wrap=True)
-    show.people.print(f"Next: pytest {made}, then start Gulou again", soft_wrap=True)
+    files = scaffold_adapter(name, into or Place.chosen(data).adapters)
+    folder = files[0].parent  # the first by name lies beside the manifest: README.md
+    show.people.print(f"Wrote {folder}", soft_wrap=True)
+    show.people.print(f"Next: pytest {folder}, then start Gulou again", soft_wrap=True)
