@@ -19,7 +19,7 @@ from gulou.cli.run import Host, MqttPort, Port, announce, stop_on_signal
 from gulou.kernel.errors import Fault, NotFound
 
 if TYPE_CHECKING:
-    from gulou.cli.wire import Platform
+    from gulou.cli.platform import Platform
 
 _MQTT_PORT = 1883
 _RESTART_AFTER_S = (1.0, 5.0, 15.0, 60.0)

@@ -58,6 +58,7 @@ class Platform:
             self._enable_packs()
             domain.rules.start(self.log.last_sequence())
             services.warnings.catch_up(domain.rules)
+            domain.requester.catch_up(domain.rules)
             services.history.start()
             self._undo.append(services.history.close)
             services.context.start()
@@ -116,7 +117,7 @@ class Platform:
 
     def _tick_on(self) -> None:
         services, domain = self.services, self.domain
-        parts = (domain.devices, domain.commands, domain.rules, services.incidents, domain.intake)
+        parts = (domain.devices, domain.commands, domain.rules, services.warnings, services.incidents, domain.intake)
         while not self._stopped.wait(_TICK_S):
             now_us = services.clock.now_us()
             for part in parts:

@@ -11,8 +11,9 @@ from types import TracebackType
 import uvicorn
 
 from gulou.cli.place import Place, Running
+from gulou.cli.platform import Platform
 from gulou.cli.settings import ServerSettings
-from gulou.cli.wire import Platform, build_platform
+from gulou.cli.wire import build_platform
 from gulou.kernel.errors import Conflict, Unavailable
 
 _START_WITHIN_S = 60.0

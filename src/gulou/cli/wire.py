@@ -155,6 +155,12 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
     domain.rules.load(pack.rules)
     domain.rules.start(log.last_sequence())
     domain.intake.start()
+
+    def close() -> None:
+        domain.intake.stop()
+        database.close()
+        folder.cleanup()
+
     return Stage(
         clock=clock,
         intake=domain.intake,
@@ -166,7 +172,7 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
         incidents=domain.incidents,
         rejects=domain.rejects,
         bus=bus,
-        close=lambda: (domain.intake.stop(), database.close(), folder.cleanup()),
+        close=close,
     )
 
 

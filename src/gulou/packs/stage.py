@@ -46,5 +46,5 @@ class Stage:
 
     def _tick(self) -> None:
         now_us = self.clock.now_us()
-        for part in (self.devices, self.commands, self.rules, self.incidents, self.intake):
+        for part in (self.devices, self.commands, self.rules, self.warnings, self.incidents, self.intake):
             part.tick(now_us)

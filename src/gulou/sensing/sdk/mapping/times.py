@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,8 @@ from gulou.sensing.sdk.mapping.templates import Template
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # local clock readings are compared with it, before their zone is known
 _MICROSECOND = timedelta(microseconds=1)
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}.*")
+_FIRST_US = to_us(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_US = to_us(datetime(9999, 12, 31, tzinfo=UTC))
 _UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _WHOLE = re.compile(r"[0-9]{1,4}")
 
@@ -73,7 +75,7 @@ def number_to_us(value: object, unit: str) -> int:
     except Invalid:
         raise Invalid("time.unreadable", value=str(value)[:64]) from None
     instant_us = number // 1_000 if unit == "ns" else number * _UNITS[unit]
-    if not -(2**62) < instant_us < 2**62:
+    if not _FIRST_US <= instant_us <= _LAST_US:
         raise Invalid("time.unreadable", value=str(value)[:64])
     return round(instant_us)
 
@@ -136,7 +138,7 @@ def _whole(value: object, name: str) -> int:
 def _from_field(part: TimePart, zone: ZoneInfo | None) -> TimeReader:
     find, name = _field(part)
     if part.format is not None:
-        datetime.now(zone).strftime(part.format)  # only tries the pattern; raises ValueError
+        datetime(2000, 1, 1, tzinfo=zone).strftime(part.format)  # only tries the pattern; raises ValueError
 
     def read(record: Mapping[str, Any], _row: int, received_at_us: int) -> int:
         value = find(record)
