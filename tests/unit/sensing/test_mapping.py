@@ -104,7 +104,7 @@ def test_what_only_looks_like_a_number_is_refused(text):
         number_reader()(text)
 
 
-@pytest.mark.parametrize("value", [True, None, [1], {"a": 1}, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [True, None, [1], {"a": 1}, float("nan"), float("inf"), 10**400])
 def test_other_json_values_are_no_numbers(value):
     with pytest.raises(Invalid, match=r"reading\.not_a_number"):
         number_reader()(value)
@@ -169,6 +169,7 @@ def test_times_are_read(time, cell, at):
         ("{columns: [y, m, t], zone: Asia/Shanghai}", "one", "time.unreadable"),
         ("{column: t, unit: s}", "soon", "time.unreadable"),
         ("{column: t, unit: s}", "1e300", "time.unreadable"),
+        ("{column: t, unit: s}", "1e12", "time.unreadable"),
     ],
 )
 def test_times_that_are_not_certain_refuse_the_whole_row_once(time, cell, code):
@@ -409,3 +410,9 @@ def test_a_topic_finds_its_mapping_and_captures():
     assert registry.find_topic("city/s1/noise") is None
     registry.remove("air")
     assert registry.find_topic("city/s1/air") is None
+
+
+def test_numbers_beyond_all_bounds_are_flaws_and_no_crash():
+    mapping = simple(value="{column: v, property: level, scale: 1.5}")
+    assert codes(read(mapping, v=10**400)) == ["reading.not_a_number"]
+    assert codes(read(simple(value='{compute: [v, "*", v], property: level}'), v=1e308)) == ["reading.not_a_number"]

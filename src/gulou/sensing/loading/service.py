@@ -210,10 +210,17 @@ def _duplicate(reading: Reading) -> Flaw:
     params = {
         "entity_id": reading.entity_id,
         "property": reading.property,
-        "observed_at": to_rfc3339(reading.observed_at_us),
+        "observed_at": _shown(reading.observed_at_us),
         "value": str(reading.value)[:64],
     }
     return Flaw("reading.duplicate", params, f"{reading.entity_id} {reading.property}")
+
+
+def _shown(at_us: int) -> str:
+    try:
+        return to_rfc3339(at_us)
+    except OverflowError:  # a year beyond 9999; the intake refuses it by its own reason
+        return f"{at_us} µs"
 
 
 def total(receipts: Sequence[Receipt]) -> dict[str, int]:

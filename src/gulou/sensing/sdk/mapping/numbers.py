@@ -19,6 +19,7 @@ _PLAIN = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[,.' ][0-9]{3})+(?:[.,][0-9]*)?")
 _LONGEST = 64
+_LARGEST = 2**63 - 1
 
 
 def number_reader(thousands: str | None = None, decimal: str = ".") -> Callable[[object], Number]:
@@ -34,6 +35,8 @@ def number_reader(thousands: str | None = None, decimal: str = ".") -> Callable[
                 raise Unreadable("reading.not_a_number", value=str(value))
             return value
         if type(value) is int:
+            if not -_LARGEST <= value <= _LARGEST:
+                raise Unreadable("reading.not_a_number", value=str(value)[:_LONGEST])
             return value
         if not isinstance(value, str) or len(value) > _LONGEST:
             raise Unreadable("reading.not_a_number", value=str(value)[:_LONGEST])
