@@ -108,7 +108,8 @@ function useLiveStream(): void {
   const { refetch } = useQuery({ ...readinessQuery, enabled: false });
 
   useEffect(() => {
-    whenSignedOut(() => useSession.getState().set(null));
+    // One refused call is no proof: the server is asked once more who this is before anybody is sent away.
+    whenSignedOut(() => void loadSession().catch(() => undefined));
     exposeProbe(client);
   }, [client]);
 

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense, useMemo, useRef } from "react";
 import { useTranslation } from "react-i18next";
 import { historyQuery } from "~/shared/data/entities";
 import { unitSign, useWords } from "~/shared/data/vocabulary";
@@ -24,15 +24,22 @@ export function SeriesChart({ entityId, entityType, property, last, newest, heig
   const words = useWords();
   const theme = useTheme((state) => state.theme);
   const { data, error, isPending, refetch } = useQuery(historyQuery(entityId, property, last));
+  // Live values since the last fetch; fetched points overtake them as they come.
+  const since = useRef<{ series: string; points: [number, number][] }>({ series: "", points: [] });
   const points = useMemo(() => {
+    const series = `${entityId} ${property}`;
+    if (since.current.series !== series) since.current = { series, points: [] };
     const read: [number, number][] = [];
     for (const point of data?.points ?? []) {
       const value = typeof point.value === "boolean" ? Number(point.value) : point.value;
       if (typeof value === "number") read.push([Date.parse(point.time), value]);
     }
-    if (newest && (read.at(-1)?.[0] ?? 0) < newest.at) read.push([newest.at, newest.value]);
-    return read;
-  }, [data, newest]);
+    const fetchedTo = read.at(-1)?.[0] ?? 0;
+    const live = since.current.points.filter(([at]) => at > fetchedTo);
+    if (newest && newest.at > (live.at(-1)?.[0] ?? fetchedTo)) live.push([newest.at, newest.value]);
+    since.current.points = live.slice(-600);
+    return [...read, ...live];
+  }, [data, newest, entityId, property]);
 
   if (isPending) return <LoadingState />;
   if (error) return <ErrorState error={error} retry={() => void refetch()} />;
