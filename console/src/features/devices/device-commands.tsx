@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { App, AutoComplete, Button, Form, Input, Table } from "antd";
 import { useTranslation } from "react-i18next";
-import { commandsQuery, isEnded, useCancelCommand, useSendCommand } from "~/shared/data/commands";
+import { commandsQuery, useCancelCommand, useSendCommand } from "~/shared/data/commands";
 import type { CommandView, DeviceView } from "~/shared/data/keys";
 import { Instant } from "~/shared/ui/age";
 import { CommandBadge } from "~/shared/ui/command-badge";
@@ -62,7 +62,7 @@ export function DeviceCommands({ device, mayCommand }: { device: DeviceView; may
             width: 80,
             render: (_, command) =>
               mayCommand &&
-              !isEnded(command) && (
+              command.state === "requested" && (
                 <Button size="small" onClick={() => cancel.mutate(command.id, { onError: (error) => void message.error(problemText(error, t)) })}>
                   {t("common.cancel")}
                 </Button>

@@ -21,14 +21,14 @@ export function IncidentCommands({ incident }: { incident: IncidentView }) {
   const actions = warnings.flatMap((warning) => warning.actions.map((action) => ({ warning, action })));
   // The id of a proposed command is known beforehand, but there is no command before somebody has said yes.
   const ids = actions
-    .filter(({ action }) => action.state !== "proposed" && action.state !== "declined")
+    .filter(({ action }) => (action.state === "approved" || action.state === "requested"))
     .map(({ action }) => action.command_id)
     .filter((id): id is string => Boolean(id));
   const own = useQuery(commandsQuery({ cause: incident.id, limit: 50 }));
   const requested = useQueries({ queries: ids.map((id) => commandQuery(id)) }).map((query) => query.data);
   const commands = unique([...requested.filter((command) => command !== undefined), ...(own.data?.items ?? [])]);
   const waiting = actions.filter(({ action }) => action.state === "proposed");
-  const declined = actions.filter(({ action }) => action.state === "declined");
+  const declined = actions.filter(({ action }) => action.state === "declined" || action.state === "withdrawn");
   const decision = useWarningDecision();
 
   return (
@@ -90,7 +90,7 @@ export function IncidentCommands({ incident }: { incident: IncidentView }) {
           <span className="mono muted">
             {action.name} · {action.device_id}
           </span>
-          <span className="pill">{t("warnings.action_declined")}</span>
+          <span className="pill">{t(`warnings.action_${action.state}`)}</span>
         </div>
       ))}
     </>

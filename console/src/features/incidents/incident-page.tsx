@@ -158,7 +158,9 @@ function IncidentHead({ incident, mayWrite }: { incident: IncidentView; mayWrite
         incident={incident}
         busy={step.isPending}
         onClose={() => setDialog(null)}
-        onTake={(result) => take({ kind: "close", body: { result, version: incident.version } })}
+        onTake={(result, cancelTasks) =>
+          take({ kind: "close", body: { result, cancel_tasks: cancelTasks, version: incident.version } })
+        }
       />
       <ReopenDialog
         open={dialog === "reopen"}

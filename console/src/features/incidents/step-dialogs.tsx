@@ -1,4 +1,4 @@
-import { type ButtonProps, DatePicker, Form, Input, Modal } from "antd";
+import { type ButtonProps, Checkbox, DatePicker, Form, Input, Modal } from "antd";
 import type { Dayjs } from "dayjs";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "~/shared/api/client";
@@ -60,7 +60,7 @@ export function CloseDialog({
   incident,
   onClose,
   onTake,
-}: DialogProps & { incident: IncidentView; onTake: (result: string) => void }) {
+}: DialogProps & { incident: IncidentView; onTake: (result: string, cancelTasks: boolean) => void }) {
   const { t } = useTranslation();
   const undone = incident.tasks.filter((task) => task.state === "open" || task.state === "in_progress").length;
   return (
@@ -70,6 +70,7 @@ export function CloseDialog({
       title={t("incidents.close")}
       label={t("incidents.result")}
       hint={undone > 0 ? t("incidents.undone", { count: undone }) : undefined}
+      choice={undone > 0 ? t("incidents.cancel_tasks") : undefined}
       testId="close-result"
       onClose={onClose}
       onTake={onTake}
@@ -96,13 +97,15 @@ interface TextDialogProps extends DialogProps {
   title: string;
   label: string;
   hint?: string | undefined;
+  /** A box to tick before it can go on. */
+  choice?: string | undefined;
   testId: string;
-  onTake: (text: string) => void;
+  onTake: (text: string, chosen: boolean) => void;
 }
 
-function TextDialog({ open, busy, title, label, hint, testId, onClose, onTake }: TextDialogProps) {
+function TextDialog({ open, busy, title, label, hint, choice, testId, onClose, onTake }: TextDialogProps) {
   const { t } = useTranslation();
-  const [form] = Form.useForm<{ text: string }>();
+  const [form] = Form.useForm<{ text: string; chosen?: boolean }>();
   return (
     <Modal
       open={open}
@@ -116,10 +119,19 @@ function TextDialog({ open, busy, title, label, hint, testId, onClose, onTake }:
       destroyOnHidden
     >
       {hint && <p style={{ marginBottom: 10, color: "var(--sev-orange)" }}>{hint}</p>}
-      <Form form={form} layout="vertical" preserve={false} onFinish={({ text }) => onTake(text.trim())}>
+      <Form form={form} layout="vertical" preserve={false} onFinish={({ text, chosen }) => onTake(text.trim(), chosen ?? false)}>
         <Form.Item name="text" label={label} rules={[{ required: true, whitespace: true, message: t("common.required") }]}>
           <Input.TextArea rows={4} maxLength={4000} autoFocus data-testid={testId} />
         </Form.Item>
+        {choice && (
+          <Form.Item
+            name="chosen"
+            valuePropName="checked"
+            rules={[{ validator: (_, on: boolean) => (on ? Promise.resolve() : Promise.reject(new Error(t("common.required")))) }]}
+          >
+            <Checkbox data-testid={`${testId}-choice`}>{choice}</Checkbox>
+          </Form.Item>
+        )}
       </Form>
     </Modal>
   );

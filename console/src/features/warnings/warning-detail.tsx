@@ -179,7 +179,7 @@ interface ActionCardProps {
 function ActionCard({ warning, action, busy, onDecide }: ActionCardProps) {
   const { t } = useTranslation();
   const mayCommand = useMay("device.command", warning.department);
-  const { data: command } = useQuery({ ...commandQuery(action.command_id ?? ""), enabled: Boolean(action.command_id) && action.state !== "proposed" && action.state !== "declined" });
+  const { data: command } = useQuery({ ...commandQuery(action.command_id ?? ""), enabled: Boolean(action.command_id) && (action.state === "approved" || action.state === "requested") });
   return (
     <div className="action-card" data-testid="proposed-action" data-state={action.state}>
       <div className="spread">

@@ -687,7 +687,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel Command
-         * @description Give a command up that has not ended yet.
+         * @description Give a command up that has not been sent yet.
          */
         post: operations["cancelCommand"];
         delete?: never;
@@ -871,7 +871,7 @@ export interface paths {
         put?: never;
         /**
          * Open Incident
-         * @description Open an incident by hand.
+         * @description Open an incident by hand; with a department it is dispatched at once.
          */
         post: operations["openIncident"];
         delete?: never;
@@ -975,7 +975,7 @@ export interface paths {
         head?: never;
         /**
          * Update Task
-         * @description Change a task.
+         * @description Change a task; what is left out or null stays.
          */
         patch: operations["updateTask"];
         trace?: never;
@@ -1271,7 +1271,7 @@ export interface paths {
         put?: never;
         /**
          * Replay Rejected
-         * @description Read rejects again, after their mapping was mended.
+         * @description Read rejects again, after their mapping was mended: those of `ids`, or all that fit the filter.
          */
         post: operations["replayRejected"];
         delete?: never;
@@ -1427,9 +1427,16 @@ export interface components {
             approval: string;
             /**
              * State
-             * @description proposed, approved, declined or requested (needed nobody's yes)
+             * @description proposed, approved, declined, withdrawn, or requested (needed nobody's yes)
              */
             state: string;
+            /**
+             * Effect
+             * @default null
+             */
+            effect: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Decided By
              * @default null
@@ -1441,10 +1448,21 @@ export interface components {
              */
             decided_at: string | null;
             /**
+             * Note
+             * @default null
+             */
+            note: string | null;
+            /**
              * Command Id
              * @default null
              */
             command_id: string | null;
+            /**
+             * Command State
+             * @description of the command, once there is one
+             * @default null
+             */
+            command_state: string | null;
         };
         /**
          * AuditEntryView
@@ -1599,6 +1617,12 @@ export interface components {
             result: string;
             /** Version */
             version?: number | null;
+            /**
+             * Cancel Tasks
+             * @description cancel what is not done; else open tasks are a conflict
+             * @default false
+             */
+            cancel_tasks: boolean;
         };
         /**
          * CodeView
@@ -2273,6 +2297,16 @@ export interface components {
              * @default false
              */
             overdue: boolean;
+            /**
+             * Escalations
+             * @default 0
+             */
+            escalations: number;
+            /**
+             * Dispatched At
+             * @default null
+             */
+            dispatched_at: string | null;
             /**
              * Opened At
              * Format: date-time
@@ -3129,6 +3163,18 @@ export interface components {
             history: {
                 [key: string]: unknown;
             };
+            /** Context */
+            context: {
+                [key: string]: unknown;
+            };
+            /** Rules */
+            rules: {
+                [key: string]: unknown;
+            };
+            /** Commands */
+            commands: {
+                [key: string]: unknown;
+            };
             /**
              * Bus
              * @description subscribers with their counters
@@ -3475,6 +3521,17 @@ export interface components {
         WarningView: {
             /** Id */
             id: string;
+            /**
+             * Message Id
+             * @description for the exchange with other systems
+             * @default
+             */
+            message_id: string;
+            /**
+             * Detection Id
+             * @default
+             */
+            detection_id: string;
             /** Rule Id */
             rule_id: string;
             /** Entity Id */
@@ -3486,6 +3543,13 @@ export interface components {
              * @enum {string}
              */
             severity: "blue" | "yellow" | "orange" | "red";
+            /**
+             * Peak
+             * @description the gravest so far
+             * @default blue
+             * @enum {string}
+             */
+            peak: "blue" | "yellow" | "orange" | "red";
             /** Category */
             category: string;
             /**
@@ -3781,11 +3845,17 @@ export interface components {
             observedAt: string | null;
             /**
              * Location
+             * @description where it is now, if it has moved
              * @default null
              */
             location: {
                 [key: string]: unknown;
             } | null;
+            /**
+             * Deleted
+             * @default false
+             */
+            deleted: boolean;
         };
         /**
          * LiveErrorFrame
@@ -5360,6 +5430,8 @@ export interface operations {
             query?: {
                 device_id?: string | null;
                 state?: ("requested" | "sent" | "acknowledged" | "effect_seen" | "failed" | "timed_out" | "expired" | "cancelled") | null;
+                /** @description only those that wait for something, or only ended ones */
+                active?: boolean | null;
                 /** @description a detection's or an incident's id */
                 cause?: string | null;
                 /** @description items a page */
@@ -5462,6 +5534,8 @@ export interface operations {
                 acknowledged?: boolean | null;
                 severity?: ("blue" | "yellow" | "orange" | "red")[] | null;
                 entity_id?: string | null;
+                rule_id?: string | null;
+                incident_id?: string | null;
                 from?: string | null;
                 to?: string | null;
                 /** @description items a page */

@@ -1,6 +1,6 @@
 import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { answer, api, type Schemas } from "~/shared/api/client";
-import { type CommandView, KEY } from "./keys";
+import { KEY } from "./keys";
 
 export const commandsQuery = (filter: { device_id?: string; cause?: string; limit?: number }) =>
   queryOptions({
@@ -30,9 +30,4 @@ export function useCancelCommand() {
       answer(api.POST("/api/v1/commands/{command_id}/cancel", { params: { path: { command_id: id } } })),
     onSuccess: () => void client.invalidateQueries({ queryKey: [KEY.commands] }),
   });
-}
-
-/** Whether a command's story is over. */
-export function isEnded(command: CommandView): boolean {
-  return !["requested", "sent", "acknowledged"].includes(command.state) || command.ended_at != null;
 }

@@ -40,6 +40,11 @@ test("hidden types are not drawn, the selected one always is", () => {
   expect(layOut(input(entities, { hidden: new Set(["Pump"]), selected: "b" })).ids).toEqual(["b"]);
 });
 
+test("the selected entity lies on top of all", () => {
+  const entities = [entity("red", 1, 1, { state: "red" }), entity("chosen", 1, 1), entity("plain", 1, 1)];
+  expect(layOut(input(entities, { selected: "chosen" })).ids).toEqual(["plain", "red", "chosen"]);
+});
+
 test("staleness and selection are in the flags", () => {
   const points = layOut(input([entity("a", 1, 1, { observedAt: NOW - 60_001 })], { selected: "a" }));
   expect(new Uint8Array(points.buffer)[STRIDE - 2]).toBe(FLAG_STALE | FLAG_SELECTED);

@@ -50,7 +50,7 @@ export function mercator(lon: number, lat: number): [number, number] {
   return [(lon + 180) / 360, 0.5 - (0.25 * Math.log((1 + sine) / (1 - sine))) / Math.PI];
 }
 
-/** Lay all visible entities out for the points layer: ordinary ones first, warned and selected ones on top. */
+/** Lay all visible entities out for the points layer: ordinary ones first, warned ones over them, the selected one on top. */
 export function layOut(input: PointsInput): Points {
   const buffer = new ArrayBuffer(input.size * STRIDE);
   const floats = new Float32Array(buffer);
@@ -97,7 +97,8 @@ export function layOut(input: PointsInput): Points {
     if (important) late.push(entity);
     else if (!input.hidden.has(entity.type)) put(entity);
   }
-  late.sort((a, b) => severityNumber(a.state) - severityNumber(b.state));
+  const rank = (entity: LiveEntity) => (entity.id === input.selected ? 9 : severityNumber(entity.state));
+  late.sort((a, b) => rank(a) - rank(b));
   for (const entity of late) if (!input.hidden.has(entity.type) || entity.id === input.selected) put(entity);
 
   const count = ids.length;
