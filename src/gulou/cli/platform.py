@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gulou.access import ACTIONS, Permission, Principal
+from gulou.hub.rules import RuleSetChanged
 from gulou.kernel.errors import GulouError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Platform:
             for adapter in self.adapters.values():
                 adapter.start()
                 self._undo.append(adapter.stop)
+            domain.bus.subscribe(RuleSetChanged, self._refresh_mappings, name="adapters.mappings")
         except BaseException:
             self.stop()
             raise
@@ -114,6 +116,13 @@ class Platform:
         if packs.never_decided():
             for name in self.packs_at_first:
                 packs.enable(name, Principal.system("start"))
+
+    def _refresh_mappings(self, _changed: RuleSetChanged) -> None:
+        """A pack came or went, and with it mappings: brokers are subscribed to anew."""
+        for adapter in self.adapters.values():
+            refresh = getattr(adapter, "refresh_mappings", None)
+            if refresh is not None:
+                refresh()
 
     def _tick_on(self) -> None:
         services, domain = self.services, self.domain

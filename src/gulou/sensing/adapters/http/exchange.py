@@ -138,8 +138,9 @@ async def refuse(send: Send, error: GulouError, language: str, retry_after_s: in
     }
     document = {
         "type": f"urn:gulou:problem:{error.code}",
-        "title": render(error.code, error.params, language),
+        "title": type(error).__name__,
         "status": status,
+        "detail": render(error.code, error.params, language),
         "code": error.code,
         "params": params,
         "retry": error.retry,
