@@ -12,6 +12,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,20 @@ def build_console(root: Path) -> bool:
     env = {**os.environ, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}", "CI": "1"}
     _install(console, node, npm, env)
     vite = console / "node_modules" / "vite" / "bin" / "vite.js"
-    _run([node, vite, "build", "--outDir", web, "--emptyOutDir"], console, env, "The console does not build")
-    _compress(web)
-    stamp.write_text(digest)
+    with tempfile.TemporaryDirectory(prefix=".web-", dir=web.parent) as folder:
+        fresh = Path(folder) / "fresh"
+        _run([node, vite, "build", "--outDir", fresh, "--emptyOutDir"], console, env, "The console does not build")
+        _compress(fresh)
+        (fresh / stamp.name).write_text(digest)
+        _swap(fresh, web, Path(folder) / "before")
     return True
+
+
+def _swap(fresh: Path, web: Path, before: Path) -> None:
+    """Put the finished build in place by renaming: running servers read from ``web`` and never meet half a build."""
+    if web.exists():
+        web.rename(before)
+    fresh.rename(web)
 
 
 def _inputs(console: Path) -> Iterator[Path]:
