@@ -43,12 +43,13 @@ $(UV):
 
 $(VENV)/.setup: $(UV) requirements.lock pyproject.toml hatch_build.py $(CONSOLE)
 	@echo "Setting up .venv and building the console (a minute or two, once) …"
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --reinstall-package gulou -e .
+	@$(BIN)/python -m compileall -q src/gulou  # starts must not wait for it, also where Python may not write caches
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements-dev.lock
 	@touch $@
 
 lock: $(UV)

@@ -110,10 +110,15 @@ class Vocabulary:
         Raises:
             Invalid: ``document.broken`` or ``vocabulary.…``, with ``file`` and ``line``; nothing is changed then.
         """
-        added = read_directory(directory, owner)
+        added = read_directory(directory, owner, self._units_in_use())
         with self._lock:
             self._swap([file for file in self._files if file.entity_type.owner != owner] + added)
         return sorted({file.entity_type.name for file in added})
+
+    def _units_in_use(self) -> frozenset[str]:
+        return frozenset(
+            item.unit for kind in self._types.values() for item in kind.properties.values() if item.unit is not None
+        )
 
     def remove(self, owner: str) -> None:
         """Take away what a pack added. Raises Invalid ``vocabulary.base_unknown`` while another pack builds on it."""
@@ -156,13 +161,19 @@ def _compiled(types: Mapping[str, EntityType], type_name: str, property_name: st
     return compile_check(entity_type, item, unit)
 
 
-def read_directory(directory: Path, owner: str) -> list[TypeFile]:
-    """Read a pack's vocabulary files without adding them; what ``gulou pack check`` asks for."""
+def read_directory(directory: Path, owner: str, known_units: frozenset[str] = frozenset()) -> list[TypeFile]:
+    """Read a pack's vocabulary files without adding them; what ``gulou pack check`` asks for.
+
+    Args:
+        known_units: need no checking; the units library takes a second to load, which a start should not pay.
+    """
     paths = sorted(directory.glob("*.yaml"))
     if len(paths) > MAX_FILES:
         problem = f"more than {MAX_FILES} files"
         raise Invalid("vocabulary.value_wrong", file=str(directory), line=1, key="directory", problem=problem)
-    return [read_type_file(_text_of(path), str(path), owner, check_units=True) for path in paths]
+    return [
+        read_type_file(_text_of(path), str(path), owner, check_units=True, known_units=known_units) for path in paths
+    ]
 
 
 def _text_of(path: Path) -> str:
