@@ -89,6 +89,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:  # a defect: one clear line; the whole story with --verbose
+        logging.getLogger("gulou").debug("a defect", exc_info=True)
+        hint = (
+            ""
+            if logging.getLogger().isEnabledFor(logging.DEBUG)
+            else " Run it again with gulou --verbose to see where."
+        )
+        fail(f"This is a defect of Gulou: {type(error).__name__}: {error}.{hint}", "fault.internal", [])
+        sys.exit(1)
 
 
 def fail(sentence: str, code: str | None, problems: list[Any]) -> None:
