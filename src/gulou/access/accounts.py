@@ -134,6 +134,13 @@ class Accounts:
             row = connection.execute(select(accounts).where(accounts.c.name_key == name_key(name))).first()
         return _user(row) if row is not None else None
 
+    def names(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return how the accounts of these ids are shown to people; unknown ids are left out."""
+        columns = accounts.c
+        with self._database.reading() as connection:
+            rows = connection.execute(select(columns.id, columns.name, columns.display_name).where(columns.id.in_(ids)))
+            return {row.id: row.display_name or row.name for row in rows}
+
     def list(self, q: str | None = None, limit: int = 50, cursor: str | None = None) -> UserPage:
         """Return a page of accounts in the order of their names; ``q`` is looked for in name and department."""
         columns = accounts.c

@@ -210,6 +210,12 @@ class Tokens:
             raise NotFound("access.token_unknown", token_id=token_id)
         return _token(row)
 
+    def names(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return the names of the tokens of these ids; unknown ids are left out."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(tokens.c.id, tokens.c.name).where(tokens.c.id.in_(ids)))
+            return {row.id: row.name for row in rows}
+
     def list(self, limit: int = 50, cursor: str | None = None) -> TokenPage:
         """Return a page of tokens, newest first, revoked ones among them."""
         query = select(tokens)

@@ -26,6 +26,19 @@ def test_lists_are_paged_and_searched(city):
     assert (first["total"], second["next"]) == (5, None)
 
 
+def test_ids_get_names_but_nobody_gets_the_list_of_accounts(city):
+    city.sign_in()
+    made = city.client.post("/api/v1/users", json={"name": "li", "display_name": "Li Wei"}).json()["user"]
+    token = city.client.post("/api/v1/tokens", json={"name": "desk", "permissions": [{"action": "device.read"}]}).json()
+    city.add_user("looker", "viewer")
+    city.sign_in("looker")
+    asked = [made["id"], token["token"]["id"], "user-of-nobody", made["id"]]
+    answer = city.client.get("/api/v1/people", params={"id": asked}).json()
+    assert answer == {"items": [{"id": made["id"], "name": "Li Wei"}, {"id": token["token"]["id"], "name": "desk"}]}
+    assert city.client.get("/api/v1/people").status_code == 422
+    assert city.client.get("/api/v1/people", params={"id": ["x"] * 101}).status_code == 422
+
+
 def test_every_change_is_on_the_trail_without_secrets(city):
     city.sign_in()
     made = city.client.post("/api/v1/users", json={"name": "Li"}).json()

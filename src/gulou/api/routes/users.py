@@ -15,6 +15,8 @@ from gulou.api.schemas.access import (
     AuditPage,
     AuditVerification,
     PasswordReset,
+    PeopleList,
+    PersonView,
     RoleList,
     RoleView,
     TokenCreated,
@@ -38,6 +40,7 @@ router = APIRouter(tags=["access"])
 Manager = Annotated[Principal, needs("user.manage")]
 TokenManager = Annotated[Principal, needs("token.manage")]
 Auditor = Annotated[Principal, needs("audit.read")]
+Reader = Annotated[Principal, needs("device.read")]
 
 
 @router.get("/users")
@@ -86,6 +89,17 @@ def delete_user(at: At, asker: Manager, user_id: str) -> None:
 def reset_password(at: At, asker: Manager, user_id: str) -> PasswordReset:
     """Give an account a new, made-up password, and unlock it."""
     return PasswordReset(password=at.access.reset_password(asker, user_id))
+
+
+@router.get("/people")
+def list_people(
+    at: At,
+    asker: Reader,
+    ids: Annotated[list[str], Query(alias="id", min_length=1, max_length=100, description="accounts or tokens")],
+) -> PeopleList:
+    """Say the names of accounts and tokens that are known by id; what is deleted or unknown is left out."""
+    found = {**at.access.accounts.names(ids), **at.access.tokens.names(ids)}
+    return PeopleList(items=[PersonView(id=one, name=found[one]) for one in dict.fromkeys(ids) if one in found])
 
 
 @router.get("/roles")

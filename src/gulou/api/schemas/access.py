@@ -81,6 +81,19 @@ class UserPage(Page[UserView]):
     """Accounts of people."""
 
 
+class PersonView(View):
+    """Who stands behind an id, as people call them."""
+
+    id: str
+    name: str
+
+
+class PeopleList(View):
+    """Names of accounts and tokens."""
+
+    items: list[PersonView]
+
+
 class UserNew(Entry):
     """An account to create; without a password one is made up and shown once."""
 
