@@ -68,6 +68,14 @@ class Client:
                 raise _problem(answer)
             yield from answer.iter_lines()
 
+    def download(self, path: str) -> Iterator[str]:
+        """Yield a text answer, in parts as they come."""
+        with self._http.stream("GET", f"/api/v1{path}") as answer:
+            if answer.is_error:
+                answer.read()
+                raise _problem(answer)
+            yield from answer.iter_text()
+
     def pages(self, path: str, params: Mapping[str, Any], most: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the items of a paged list, at most ``most``."""
         query = {key: value for key, value in params.items() if value is not None}

@@ -63,7 +63,7 @@ class Place:
             Invalid: ``data.not_a_directory``, ``data.not_writable``, ``data.newer``.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # hashes, tokens and readings: nobody else's
             for part in (self.log, self.history, self.maps, self.packs, self.adapters):
                 part.mkdir(exist_ok=True)
             lock = (self.root / "lock").open("a+", encoding="ascii")

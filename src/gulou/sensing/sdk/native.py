@@ -35,7 +35,7 @@ class DeviceFormat:
 
     - JSON: ``{"level": 2.5, "observedAt": "2026-07-01T08:00:00Z"}``, or a list of such. Without ``observedAt`` the
       time of arrival counts. ``null`` is no value.
-    - SenML: the whole name is the channel, or, if that is not bound, what follows its last ``:`` or ``/``.
+    - SenML: the whole name is the channel, or, if that is not bound by name, what follows its last ``:`` or ``/``.
     - Line protocol: each field is a channel; measurement and tags say nothing.
     """
 
@@ -120,7 +120,8 @@ class DeviceFormat:
                 items.append((where, Flaw("payload.data_value", {"name": record.name}, where)))
                 continue
             channel = record.name
-            if self._devices.resolve(device_id, channel) is None:
+            binding = self._devices.resolve(device_id, channel)
+            if binding is None or binding.channel == "*":  # "*" means properties, and none has a base name before it
                 channel = record.name.replace("/", ":").rsplit(":", 1)[-1]
             items.append(self._item(device_id, channel, value, record.at_us, where, ucum_of(record.unit)))
         return items

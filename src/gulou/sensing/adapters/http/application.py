@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import hashlib
 import logging
 import time
 from collections import OrderedDict
@@ -155,13 +156,13 @@ class IngestApplication:
         came_at_s = time.perf_counter()
         sender = await self._authenticate(request)
         mapping = self._reader.mapping_of(sender, request.query.get("mapping"))
-        key = self._key(request, sender)
-        if key is not None and key in self._answered:
-            await answer(send, 200, {**self._answered[key], "repeated": True})
-            return
         reserved = self._reserve(request)
         try:
             body = await request.body(self._settings.max_body_bytes)
+            key = self._key(request, sender, body)
+            if key is not None and key in self._answered:
+                await answer(send, 200, {**self._answered[key], "repeated": True})
+                return
             precision = request.query.get("precision", "ns")
             if len(body) <= _PARSE_INLINE_BYTES:
                 payloads = self._reader.read(body, request.content_type, sender, mapping, precision)
@@ -191,11 +192,13 @@ class IngestApplication:
         self, send: Send, request: Request, payloads: Sequence[Payload], receipts: Sequence[Receipt], key: str | None
     ) -> None:
         flaws = [flaw for payload in payloads for flaw in payload.flaws]
+        # What the intake rejected, which knows the range, the unit and the clock too; a repeated receipt tells nothing.
+        told = [flaw for receipt in receipts for flaw in receipt.problems] or flaws
         content: dict[str, Any] = {
             "received": sum(receipt.received for receipt in receipts),
             "stored": sum(receipt.stored for receipt in receipts),
             "rejected": sum(receipt.rejected for receipt in receipts),
-            "problems": [_problem(flaw, request.language) for flaw in flaws[:_MOST_PROBLEMS]],
+            "problems": [_problem(flaw, request.language) for flaw in told[:_MOST_PROBLEMS]],
         }
         if any(receipt.repeated for receipt in receipts):
             content["repeated"] = True
@@ -208,14 +211,17 @@ class IngestApplication:
             return
         await answer(send, 200, content)
 
-    def _key(self, request: Request, sender: Sender) -> str | None:
-        """Return the name under which a repeated request is known. Raises Invalid ``http.key_too_long``."""
+    def _key(self, request: Request, sender: Sender, body: bytes) -> str | None:
+        """Return the name under which a repeated request is known; raises Invalid ``http.key_too_long``.
+
+        The body is part of it: another body under a used key is another request, and must not be lost.
+        """
         key = request.headers.get("idempotency-key")
         if not key:
             return None
         if len(key) > _LONGEST_KEY or not key.isprintable():
             raise Invalid("http.key_too_long", limit=_LONGEST_KEY)
-        return f"http:{sender.label}:{key}"
+        return f"http:{sender.label}:{key}:{hashlib.blake2b(body, digest_size=8).hexdigest()}"
 
     def _remember(self, key: str, content: dict[str, Any]) -> None:
         self._answered[key] = content

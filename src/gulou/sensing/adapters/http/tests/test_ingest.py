@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from concurrent.futures import Future
 
 import cbor2
 import httpx
 import pytest
 
 from gulou.connectivity.devices.model import Binding, Device
+from gulou.connectivity.intake import Flaw, Receipt
 from gulou.kernel.errors import Unavailable
 from gulou.sensing.adapters.http import HttpAdapter, HttpSettings
 from gulou.sensing.adapters.http.tests.http_peer import basic
@@ -83,6 +85,16 @@ async def test_a_device_sends_in_every_format(ingest, body, kind):
     answer = await ingest.post(body, kind)
     assert answer.json() == {"received": 1, "stored": 1, "rejected": 0, "problems": []}
     assert stored(ingest) == [(ENTITY, "waterLevel", 2.5)]
+
+
+@pytest.mark.parametrize("base", ["", "wild-1/", "urn:dev:ow:10e2073a01080063:"])
+async def test_senml_names_reach_a_device_that_is_bound_as_a_whole(ingest, base):
+    entity = "urn:ngsi-ld:WaterLevelObserved:wild-1"
+    bound = Binding(entity, "WaterLevelObserved")
+    ingest.house.devices.add(Device(id="wild-1", name="wild-1", adapter="http", bindings=(bound,)), SECRET)
+    pack = json.dumps([{"bn": base, "n": "waterLevel", "v": 2.5}]).encode()
+    await ingest.post(pack, "application/senml+json", who=basic("wild-1", SECRET))
+    assert stored(ingest) == [(entity, "waterLevel", 2.5)]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +202,26 @@ async def test_a_repeated_request_changes_nothing(ingest):
     ingest.adapter.application._answered.clear()  # as after a restart: the intake itself still knows
     later = await ingest.post({"level": 1}, **{"idempotency-key": "k1"})
     assert (later.json()["repeated"], later.json()["stored"]) == (True, 0)
+
+
+async def test_another_body_under_a_used_key_is_not_lost(ingest):
+    await ingest.post({"level": 1}, **{"idempotency-key": "k1"})
+    other = await ingest.post({"level": 2}, **{"idempotency-key": "k1"})
+    assert "repeated" not in other.json()
+    assert len(ingest.house.intake.submissions) == 2
+
+
+async def test_what_the_intake_rejects_is_told_with_its_reason(ingest, monkeypatch):
+    why = Flaw("reading.out_of_range", {"property": "waterLevel"}, "level")
+
+    def refusing(submission):
+        answered = Future()
+        answered.set_result(Receipt(1, 1, 0, 1, problems=(why,)))
+        return answered
+
+    monkeypatch.setattr(ingest.house.intake, "submit", refusing)
+    answer = await ingest.post({"level": -900})
+    assert [problem["code"] for problem in answer.json()["problems"]] == ["reading.out_of_range"]
 
 
 async def test_mappings_read_csv_ndjson_and_json(ingest):
