@@ -109,6 +109,7 @@ class LiveHub:
         """Put a client's message into force and return the answer to it."""
         try:
             mailbox.wanted = LiveSubscription.model_validate_json(text).subscribe
+            self._sources.hear_entities()
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             params = {"problem": first["msg"], "where": ".".join(str(part) for part in first["loc"])}

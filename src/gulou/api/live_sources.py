@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,13 @@ class LiveSources:
         self._services = services
         self._mailboxes = mailboxes
         self._subscriptions: list[Subscription] = []
+        self._entities: Subscription | None = None
+        self._guard = threading.Lock()
 
     def open(self) -> None:
         """Begin to listen; live views never hold the bus up, so their queues lose the oldest when full."""
         listen = partial(self._services.bus.subscribe, bound=_BOUND, lossless=False)
         self._subscriptions = [
-            listen(EntityChanged, self._on_entity, name="live-entities"),
             listen(WarningChanged, self._on_warning, name="live-warnings"),
             listen(IncidentChanged, self._on_incident, name="live-incidents"),
             listen(CommandChanged, self._on_command, name="live-commands"),
@@ -53,6 +55,31 @@ class LiveSources:
         for subscription in self._subscriptions:
             subscription.cancel()
         self._subscriptions = []
+        with self._guard:
+            entities, self._entities = self._entities, None
+        if entities is not None:
+            entities.cancel()
+
+    def hear_entities(self) -> None:
+        """Listen to entities if a client wants them; to be called when a client has said what it wants.
+
+        There is a message for every reading: while nobody looks, nobody listens.
+        """
+        with self._guard:
+            if self._entities is None and self._wanting_entities():
+                self._entities = self._services.bus.subscribe(
+                    EntityChanged, self._on_entity, name="live-entities", bound=_BOUND, lossless=False
+                )
+
+    def _leave_entities(self) -> None:
+        """Stop listening to entities, unless a client has just asked for them."""
+        with self._guard:
+            if self._entities is not None and not self._wanting_entities():
+                self._entities.cancel()
+                self._entities = None
+
+    def _wanting_entities(self) -> list[Mailbox]:
+        return [mailbox for mailbox in self._mailboxes() if mailbox.wanted.entities is not False]
 
     def accounting(self) -> dict[str, Any]:
         """Return the ledger as it stands."""
@@ -78,8 +105,9 @@ class LiveSources:
         return item
 
     def _on_entity(self, message: EntityChanged) -> None:
-        wanting = [mailbox for mailbox in self._mailboxes() if mailbox.wanted.entities is not False]
+        wanting = self._wanting_entities()
         if not wanting:
+            self._leave_entities()
             return
         point = self._services.context.position_of(message.entity_id)
         news = EntityNews(message.entity_id, message.entity_type, message.properties, message.deleted)

@@ -15,7 +15,7 @@ import typer
 from gulou.cli import show
 from gulou.cli.options import Data, Json
 from gulou.cli.place import Place, Running
-from gulou.cli.run import Host, MqttPort, Port, announce, stop_on_signal
+from gulou.cli.run import Host, MqttPort, Port, announce, stop_on_signal, tune_interpreter
 from gulou.kernel.errors import Fault, NotFound
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def demo(
     stopped = stop_on_signal()
     chosen = mqtt_port if mqtt_port is not None else _free_mqtt_port()
     with Server(place, listen=True, settings=settings, mqtt_port=chosen) as server:
+        tune_interpreter()
         city = place.root / "demo"
         build(server.platform, place, city, devices=devices, seed=seed)
         announce(server, as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ metadata = MetaData(
 )
 
 
+_BUSY_S = 10.0
+
+
 class Database:
     """An open record store; safe to use from several threads.
 
@@ -32,6 +36,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine: Engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        self._turn = threading.Lock() if url.startswith("sqlite") else None
         if url.startswith("sqlite"):
             event.listen(self.engine, "connect", _set_sqlite_pragmas)
             event.listen(self.engine, "begin", _begin_immediate)
@@ -49,10 +54,27 @@ class Database:
             Unavailable: ``records.unavailable``: locked too long, disk full, server away; nothing was changed.
         """
         try:
-            with self.engine.begin() as connection:
+            with self._writing(), self.engine.begin() as connection:
                 yield connection
         except OperationalError as error:
             raise Unavailable("records.unavailable", detail=str(error.orig)[:200]) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Wait for this process's turn to write.
+
+        SQLite lets one write at a time, and who finds it taken sleeps and asks again, up to 100 ms at a time; a lock
+        wakes the next one at once. Other processes still meet SQLite's own lock.
+        """
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY_S):
+            raise Unavailable("records.unavailable", detail="database is locked")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -77,7 +99,7 @@ class Database:
 def _set_sqlite_pragmas(dbapi_connection: object, _record: object) -> None:
     dbapi_connection.isolation_level = None  # type: ignore[attr-defined]  # we send BEGIN ourselves
     cursor = dbapi_connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={round(_BUSY_S * 1_000)}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -24,13 +24,18 @@ class InProcessBus:
         self._settled = threading.Condition()
         self._unhandled = 0
         self._subscribers: tuple[_Subscriber, ...] = ()
+        self._hearing: dict[type[Message], tuple[_Subscriber, ...]] = {}
         self._closed = False
 
     def publish(self, message: Message) -> None:
+        hearing = self._hearing.get(type(message))
+        if hearing is None:
+            hearing = self._find_hearing(type(message))
+        if not hearing:
+            return
         may_wait = not isinstance(threading.current_thread(), _Worker)
-        for subscriber in self._subscribers:
-            if isinstance(message, subscriber.kind):
-                subscriber.put(message, may_wait=may_wait)
+        for subscriber in hearing:
+            subscriber.put(message, may_wait=may_wait)
 
     def subscribe(
         self, kind: type[M], handler: Callable[[M], Any], *, name: str, bound: int = 10_000, lossless: bool = True
@@ -39,7 +44,7 @@ class InProcessBus:
         with self._settled:
             if self._closed:
                 raise Unavailable("bus.closed", subscriber=name)
-            self._subscribers = (*self._subscribers, subscriber)
+            self._set_subscribers((*self._subscribers, subscriber))
         subscriber.start()
         return subscriber
 
@@ -73,7 +78,17 @@ class InProcessBus:
 
     def _remove(self, gone: _Subscriber) -> None:
         with self._settled:
-            self._subscribers = tuple(subscriber for subscriber in self._subscribers if subscriber is not gone)
+            self._set_subscribers(tuple(subscriber for subscriber in self._subscribers if subscriber is not gone))
+
+    def _set_subscribers(self, subscribers: tuple[_Subscriber, ...]) -> None:
+        self._subscribers, self._hearing = subscribers, {}
+
+    def _find_hearing(self, kind: type[Message]) -> tuple[_Subscriber, ...]:
+        """Look up once per type who hears it: most messages, one for each reading, are heard by nobody."""
+        with self._settled:
+            found = tuple(subscriber for subscriber in self._subscribers if issubclass(kind, subscriber.kind))
+            self._hearing[kind] = found
+        return found
 
 
 class _Worker(threading.Thread):

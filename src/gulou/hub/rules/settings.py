@@ -9,10 +9,10 @@ class RuleSettings(Settings):
     """How the rules keep what they know, and for how long."""
 
     checkpoint_seconds: float = setting(
-        10.0, unit="s", description="Least time between two checkpoints while many states change.", ge=0
+        20.0, unit="s", description="Least time between two checkpoints while many states change.", ge=0
     )
     checkpoint_states: int = setting(
-        20_000, description="Up to so many changed states are written at every checkpoint, without waiting.", ge=0
+        2_000, description="Up to so many changed states are written at every checkpoint, without waiting.", ge=0
     )
     keep_detections_days: float = setting(
         400.0, unit="d", description="How long detections and their explanations are kept.", gt=0

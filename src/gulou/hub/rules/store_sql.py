@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, TextClause, delete, func, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.hub.rules.engine import Finding, State
@@ -19,6 +20,7 @@ from gulou.kernel.errors import NotFound, Unavailable
 from gulou.records import Database
 
 _CHUNK = 500
+_ROWS_AT_ONCE = (500, 50, 5, 1)
 _encoder = msgspec.msgpack.Encoder()
 _states = msgspec.msgpack.Decoder(State)
 _detections = msgspec.msgpack.Decoder(Detection)
@@ -108,8 +110,9 @@ class RuleStore:
             changed: (rule id, key, state version, state); a state of None is gone.
             forget_before_us: detections older than this are deleted.
         """
-        rows = list(changed)
+        rows, gone = _encoded(changed)  # before the transaction: nobody else can write during it
         with self._writing() as connection:
+            _delete_states(connection, gone)
             _write_states(connection, rows)
             self._write_findings(connection, findings)
             connection.execute(delete(rule_detections).where(rule_detections.c.at_us < forget_before_us))
@@ -178,19 +181,52 @@ def key_of(detection: Detection) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _write_states(connection: Connection, rows: list[tuple[str, str, str, State | None]]) -> None:
+def _encoded(
+    changed: Iterable[tuple[str, str, str, State | None]],
+) -> tuple[list[tuple[str, str, str, bytes]], dict[str, list[str]]]:
+    """Return the rows to write, and the keys of states that are gone, by rule."""
+    rows: list[tuple[str, str, str, bytes]] = []
+    gone: dict[str, list[str]] = {}
+    for rule_id, key, version, state in changed:
+        if state is None:
+            gone.setdefault(rule_id, []).append(key)
+        else:
+            rows.append((rule_id, key, version, _encoder.encode(state)))
+    return rows, gone
+
+
+def _delete_states(connection: Connection, gone: dict[str, list[str]]) -> None:
     table = rule_states
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        by_rule: dict[str, list[str]] = {}
-        for rule_id, key, _, _ in part:
-            by_rule.setdefault(rule_id, []).append(key)
-        for rule_id, keys in by_rule.items():
-            connection.execute(delete(table).where(table.c.rule_id == rule_id, table.c.state_key.in_(keys)))
-        values = [
-            {"rule_id": rule_id, "state_key": key, "state_version": version, "state": _encoder.encode(state)}
-            for rule_id, key, version, state in part
-            if state is not None
-        ]
-        if values:
-            connection.execute(insert(table), values)
+    for rule_id, keys in gone.items():
+        for start in range(0, len(keys), _CHUNK):
+            part = keys[start : start + _CHUNK]
+            connection.execute(delete(table).where(table.c.rule_id == rule_id, table.c.state_key.in_(part)))
+
+
+def _write_states(connection: Connection, rows: list[tuple[str, str, str, bytes]]) -> None:
+    start = 0
+    for size in _ROWS_AT_ONCE:
+        while len(rows) - start >= size:
+            connection.execute(_upsert(size), _numbered(rows[start : start + size]))
+            start += size
+
+
+def _numbered(rows: list[tuple[str, str, str, bytes]]) -> dict[str, str | bytes]:
+    values: dict[str, str | bytes] = {}
+    for n, row in enumerate(rows):
+        values[f"a{n}"], values[f"b{n}"], values[f"c{n}"], values[f"d{n}"] = row
+    return values
+
+
+@cache
+def _upsert(size: int) -> TextClause:
+    """Return a statement that writes so many states, whether they exist or not.
+
+    One statement for many rows: with one for each, this thread would give the interpreter away, and wait to have it
+    back, at every row, and whoever else wants to write would wait for all of it.
+    """
+    rows = ", ".join(f"(:a{n}, :b{n}, :c{n}, :d{n})" for n in range(size))
+    return text(
+        f"INSERT INTO rule_states (rule_id, state_key, state_version, state) VALUES {rows} "
+        "ON CONFLICT (rule_id, state_key) DO UPDATE SET state_version = excluded.state_version, state = excluded.state"
+    )

@@ -153,7 +153,7 @@ class Engine:
             self.dirty.add((judge.rule.id, key))
             if state.occurrence is not None:
                 at_us = max(self._now_us, state.occurrence.raised_at_us)
-                self._guard(judge, lambda state=state, at_us=at_us: judge.transition(state, None, at_us))  # type: ignore[misc]
+                self._guard(judge, judge.transition, state, None, at_us)
 
     # ---- time
 
@@ -197,7 +197,7 @@ class Engine:
             state.scheduled_us = None
             due = judge.due(state)
             if due is not None and due <= at_us:
-                self._guard(judge, lambda judge=judge, state=state, due=due: judge.settle(state, due))  # type: ignore[misc]
+                self._guard(judge, judge.settle, state, due)
                 self.dirty.add((rule_id, key))
             if judge.quarantined is None:
                 self._schedule(judge, state)
@@ -252,28 +252,29 @@ class Engine:
             del waiting[slot]
         due = state.scheduled_us  # never later than what really falls due
         if due is not None and due <= reading.observed_at_us and judge.settles_by_reading:
-            self._guard(judge, lambda: judge.settle(state, reading.observed_at_us))
-        if self._guard(judge, lambda: judge.take(state, reading)):
+            self._guard(judge, judge.settle, state, reading.observed_at_us)
+        if self._guard(judge, judge.take, state, reading):
             waiting[slot] = (judge, state, reading.observed_at_us)
         self.dirty.add(slot)
 
     def _evaluate(self, judge: Judge, state: State) -> None:
+        counters = judge.counters
         begun_ns = time.perf_counter_ns()
-        self._guard(judge, lambda: judge.judge(state))
-        judge.counters.busy_ns += time.perf_counter_ns() - begun_ns
-        judge.counters.evaluations += 1
-        self._touched(judge, state)
+        self._guard(judge, judge.judge, state)
+        counters.busy_ns += time.perf_counter_ns() - begun_ns
+        counters.evaluations += 1
+        self._schedule(judge, state)
 
     def _touched(self, judge: Judge, state: State) -> None:
         self.dirty.add((judge.rule.id, state.key))
         self._schedule(judge, state)
 
-    def _guard(self, judge: Judge, action: Callable[[], Any]) -> Any:
+    def _guard(self, judge: Judge, action: Callable[..., Any], *arguments: Any) -> Any:
         """Run a judge's action; a rule that keeps failing is put aside, the others go on."""
         if judge.quarantined is not None:
             return None
         try:
-            return action()
+            return action(*arguments)
         except _DEFECTS as error:
             judge.counters.failures += 1
             if judge.counters.failures >= _FAILURES_ALLOWED:

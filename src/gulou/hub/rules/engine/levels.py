@@ -22,12 +22,13 @@ def step(switch: Switch, on: bool | None, off: bool | None, at_us: int) -> None:
 
 def conditions(level: Level, value: float | None, scope: StateScope, *, below: bool) -> tuple[bool | None, bool | None]:
     """Return (condition, way back) of a level."""
-    if level.limit is not None and level.clear_limit is not None:
+    limit, clear_limit = level.limit, level.clear_limit
+    if limit is not None and clear_limit is not None:
         if value is None:
             return None, None
         if below:
-            return value <= level.limit, value > level.clear_limit
-        return value >= level.limit, value < level.clear_limit
+            return value <= limit, value > clear_limit
+        return value >= limit, value < clear_limit
     on = level.when.evaluate(scope) if level.when is not None else None
     if level.clear is not None:
         return on, level.clear.evaluate(scope)
@@ -42,6 +43,7 @@ class LevelsJudge(Judge):
         self._levels = condition.levels
         self._below = condition.below
         self._value = condition.value
+        self._expires = rule.expires_us is not None
         self.condition = condition
 
     def new_state(self, key: str) -> State:
@@ -54,10 +56,13 @@ class LevelsJudge(Judge):
         """Judge the past as seen from one instant; what is found happens at ``at_us``."""
         scope = self.scope(state, seen_from_us)
         value = self.value(scope)
+        below, turning = self._below, False
         for level, switch in zip(self._levels, state.switches, strict=True):
-            on, off = conditions(level, value, scope, below=self._below)
+            on, off = conditions(level, value, scope, below=below)
             step(switch, on, off, at_us)
-        self._flip(state, at_us)
+            turning = turning or switch.since_us is not None
+        if turning:
+            self._flip(state, at_us)
 
     def value(self, scope: StateScope) -> float | None:
         """Return the number that limits are held against."""
@@ -96,7 +101,8 @@ class LevelsJudge(Judge):
             self.transition(state, highest, due)
 
     def due(self, state: State) -> int | None:
-        return _earliest(self._next_flip(state), super().due(state))
+        flip = self._next_flip(state)
+        return _earliest(flip, super().due(state)) if self._expires else flip
 
     def settle(self, state: State, until_us: int) -> None:
         self._flip(state, until_us)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gulou.connectivity.intake import Reading
 from gulou.hub.rules.engine.judge import Judge
@@ -62,7 +62,7 @@ class Index:
         self._by_id: dict[str, list[Listener]] = {}
         self._by_type: dict[str, list[Listener]] = {}
         self._by_rule: dict[str, list[Listener]] = {}
-        self._of_series: dict[tuple[str, str], tuple[Listener, ...]] = {}
+        self._of_series: dict[tuple[str, str], tuple[tuple[Listener, ...], bool]] = {}
 
     def rebuild(self, judges: Iterable[Judge]) -> None:
         """Index all rules anew."""
@@ -76,15 +76,18 @@ class Index:
                 else:
                     self._by_type.setdefault(watched.select.entity_type, []).append(listener)
 
-    def meeting(self, reading: Reading, now_us: int) -> list[Listener]:
+    def meeting(self, reading: Reading, now_us: int) -> Sequence[Listener]:
         """Return the listeners of a reading."""
         series = (reading.entity_id, reading.property)
-        found = self._of_series.get(series)
-        if found is None:
+        known = self._of_series.get(series)
+        if known is None:
             found = self._find(reading)
             if len(self._of_series) >= _MOST_SERIES:
                 self._of_series.clear()
-            self._of_series[series] = found
+            known = self._of_series[series] = (found, any(one.select.where is not None for one in found))
+        found, choosy = known
+        if not choosy:
+            return found
         return [one for one in found if one.holds(reading.entity_id, now_us, self._surroundings)]
 
     def _find(self, reading: Reading) -> tuple[Listener, ...]:
