@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from collections.abc import Mapping as Named
 from importlib.resources import files
 from pathlib import Path
@@ -37,6 +38,7 @@ from gulou.hub.history import HistoryService, HistorySettings
 from gulou.hub.rules import RuleSettings
 from gulou.kernel.clock import SystemClock, VirtualClock
 from gulou.kernel.errors import NotFound
+from gulou.kernel.settings import check_names
 from gulou.operations.incidents import IncidentSettings
 from gulou.packs import Pack, PackService, Stage
 from gulou.records import Database, migrate
@@ -59,6 +61,8 @@ SECTIONS: Named[str, type[BaseModel]] = {
     "incidents": IncidentSettings,
 }
 """Every section of ``city.toml`` but those of adapters, which are ``[adapter-<name>]``."""
+_OTHER_VARIABLES = ("GULOU_DATA", "GULOU_LANG", "GULOU_CITY_DATA")
+"""Read by the command line and by tests, not settings of a component."""
 
 
 def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_port: int | None = None) -> Platform:
@@ -67,6 +71,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     Args:
         listen: whether adapters open their sockets.
     """
+    found = list(find_adapters([place.adapters]))
+    _check_names(place, found)
     settings = SettingsReader(place.settings, os.environ)
     clock = SystemClock()
     place.check_records()
@@ -96,7 +102,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         clock,
         access.audit,
     )
-    adapters = _adapters(domain, place, settings, mqtt_port)
+    adapters = _adapters(domain, found, settings, mqtt_port)
     http = adapters.get("http")
     services = Services(
         clock=clock,
@@ -214,7 +220,15 @@ def find_mapping(name: str, place: Place) -> Mapping:
     return registry.get(name)
 
 
-def _adapters(domain: Domain, place: Place, settings: SettingsReader, mqtt_port: int | None) -> dict[str, Adapter]:
+def _check_names(place: Place, found: Iterable[FoundAdapter]) -> None:
+    """Refuse a mistyped section or variable; raises Invalid ``settings.unknown_…`` that names the nearest."""
+    adapters = {section_of(one.manifest.name): one.settings_class() for one in found if one.manifest.settings}
+    check_names({**SECTIONS, **adapters}, place.settings, os.environ, _OTHER_VARIABLES)
+
+
+def _adapters(
+    domain: Domain, all_found: Iterable[FoundAdapter], settings: SettingsReader, mqtt_port: int | None
+) -> dict[str, Adapter]:
     context = AdapterContext(
         intake=domain.intake,
         devices=domain.devices,
@@ -226,7 +240,7 @@ def _adapters(domain: Domain, place: Place, settings: SettingsReader, mqtt_port:
         environment=os.environ,
     )
     made: dict[str, Adapter] = {}
-    for found in find_adapters([place.adapters]):
+    for found in all_found:
         made[found.manifest.name] = adapter = found.make(_adapter_settings(found, settings, mqtt_port), context)
         domain.commands.register_sender(found.manifest.name, adapter)
     return made
