@@ -55,7 +55,8 @@ def to_us(moment: datetime) -> int:
     """Convert an aware datetime; exact to the microsecond."""
     if moment.tzinfo is None:
         raise Invalid("time.zone_missing", value=moment.isoformat())
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
 
 
 def from_us(instant_us: int) -> datetime:

@@ -18,7 +18,7 @@ _RESOLVED = 256
 class KnownDevice:
     """A registered device and its presence, which changes without a new version."""
 
-    __slots__ = ("bound", "connections", "device", "last_seen_us", "online", "resolved")
+    __slots__ = ("_current", "bound", "connections", "device", "last_seen_us", "online", "resolved")
 
     def __init__(self, device: Device) -> None:
         self.online = device.online
@@ -29,14 +29,20 @@ class KnownDevice:
     def set(self, device: Device) -> None:
         """Take over a new version of the device; its presence stays."""
         self.device = device
+        self._current = (device, device)
         self.resolved: dict[str, Binding] = {}
         self.bound: frozenset[tuple[str, str]] | None = None
         if len(device.bindings) > _MANY_BINDINGS:
             self.bound = frozenset((binding.entity_id, _covered(binding)) for binding in device.bindings)
 
     def current(self) -> Device:
-        """Return the device with its presence."""
-        return structs.replace(self.device, online=self.online, last_seen_at_us=self.last_seen_us or None)
+        """Return the device with its presence; the same copy until either changes: it is asked for at each message."""
+        device, online, last_seen_us = self.device, self.online, self.last_seen_us or None
+        made_of, made = self._current
+        if made_of is not device or made.online is not online or made.last_seen_at_us != last_seen_us:
+            made = structs.replace(device, online=online, last_seen_at_us=last_seen_us)
+            self._current = (device, made)
+        return made
 
     def may_report(self, entity_id: str, property_name: str) -> bool:
         """Say whether a binding covers this property of this entity."""

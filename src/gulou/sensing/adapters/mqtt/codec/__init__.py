@@ -1,7 +1,7 @@
 """MQTT 3.1.1 and 5 packets from and to bytes, both directions; sans-IO."""
 
 from gulou.sensing.adapters.mqtt.codec.decode import decode
-from gulou.sensing.adapters.mqtt.codec.encode import encode
+from gulou.sensing.adapters.mqtt.codec.encode import encode, encode_pubacks
 from gulou.sensing.adapters.mqtt.codec.framer import Framer
 from gulou.sensing.adapters.mqtt.codec.packets import (
     V5,
@@ -52,4 +52,5 @@ __all__ = [
     "Will",
     "decode",
     "encode",
+    "encode_pubacks",
 ]

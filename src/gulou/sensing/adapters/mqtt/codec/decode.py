@@ -44,7 +44,7 @@ def decode(first: int, body: bytes, version: int) -> Packet:
     """
     kind, flags = first >> 4, first & 0x0F
     if kind == 3:
-        return _publish(flags, Reader(body), version)
+        return _publish(flags, body, version)
     if flags != (0x02 if kind in (6, 8, 10) else 0):
         raise malformed(f"packet type {kind} has reserved flags")
     make = _DECODERS.get(kind)
@@ -57,16 +57,33 @@ def decode(first: int, body: bytes, version: int) -> Packet:
     return packet
 
 
-def _publish(flags: int, reader: Reader, version: int) -> Publish:
+def _publish(flags: int, body: bytes, version: int) -> Publish:
     qos = flags >> 1 & 0x03
     if qos == 3 or (qos == 0 and flags & 0x08):
         raise malformed("a publish has impossible flags")
+    if qos == 1 and version == V311:
+        found = _plain_publish(flags, body)
+        if found is not None:
+            return found
+    reader = Reader(body)
     topic = reader.text()
     packet_id = _packet_id(reader) if qos else None
     properties = reader.properties(3) if version == V5 else {}
     if "+" in topic or "#" in topic or (not topic and "topic_alias" not in properties):
         raise ProtocolError(Reason.TOPIC_NAME_INVALID, "a topic name is empty or holds a wildcard")
     return Publish(topic, reader.rest(), qos, packet_id, bool(flags & 0x01), bool(flags & 0x08), properties)
+
+
+def _plain_publish(flags: int, body: bytes) -> Publish | None:
+    """Read the packet that nearly all of a device's packets are, without a reader; None leaves all doubts to it."""
+    end = 2 + int.from_bytes(body[:2], "big")
+    packet_id = int.from_bytes(body[end : end + 2], "big")
+    if len(body) < end + 2 or end == 2 or packet_id == 0:
+        return None
+    name = body[2:end]
+    if not name.isascii() or b"\0" in name or b"+" in name or b"#" in name:
+        return None
+    return Publish(name.decode("ascii"), body[end + 2 :], 1, packet_id, bool(flags & 0x01), bool(flags & 0x08))
 
 
 def _packet_id(reader: Reader) -> int:

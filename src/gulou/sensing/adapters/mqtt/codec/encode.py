@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gulou.sensing.adapters.mqtt.codec.fields import put_binary, put_properties, put_text, put_varint
@@ -29,6 +29,11 @@ def encode(packet: Packet, version: int) -> bytes:
     """Encode one packet for a peer of that version (4 or 5)."""
     first, body = _ENCODERS[type(packet)](packet, version)
     return bytes((first,)) + put_varint(len(body)) + body
+
+
+def encode_pubacks(packet_ids: Iterable[int]) -> bytes:
+    """Encode the PUBACKs of messages that were taken, for a peer of either version. Source: MQTT 5.0 §3.4.2.1."""
+    return b"".join([b"\x40\x02" + number.to_bytes(2, "big") for number in packet_ids])
 
 
 def _id(number: int) -> bytes:

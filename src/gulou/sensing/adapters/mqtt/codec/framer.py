@@ -36,7 +36,7 @@ class Framer:
         buffer += data
         start = 0
         try:
-            while True:
+            while len(buffer) - start >= 2:
                 frame = self._frame(buffer, start)
                 if frame is None:
                     return
@@ -51,6 +51,10 @@ class Framer:
 
     def _frame(self, buffer: bytearray, start: int) -> tuple[int, int] | None:
         """Return where the body of the frame at ``start`` begins and ends; None while it is not complete."""
+        length = buffer[start + 1]
+        if length < 0x80 and length + 2 <= self._limit:  # nearly all frames
+            end = start + 2 + length
+            return (start + 2, end) if end <= len(buffer) else None
         length = 0
         for position in range(4):
             at = start + 1 + position

@@ -30,6 +30,7 @@ from gulou.sensing.adapters.mqtt.codec import (
     UnsubAck,
     Unsubscribe,
     encode,
+    encode_pubacks,
 )
 from gulou.sensing.adapters.mqtt.endpoint.reading import PublishReader
 from gulou.sensing.adapters.mqtt.endpoint.sessions import Session
@@ -387,7 +388,7 @@ class Connection(asyncio.Protocol):
     def _acknowledge(self, packet_ids: list[int]) -> None:
         """Tell the device that its messages are durable."""
         if self.state == "open":
-            self._write(b"".join(encode(PubAck(number), self.version) for number in packet_ids))
+            self._write(encode_pubacks(packet_ids))
 
     def _make_room(self) -> None:
         room = self._uplink.unfinished < self._settings.max_inflight

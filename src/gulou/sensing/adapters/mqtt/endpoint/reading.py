@@ -45,13 +45,12 @@ class PublishReader:
         if own is None:
             return self._by_mapping(publish, sender_id, now_us)
         device_id, leaf = own
-        if not may_speak_for(self._context.devices, sender_id, device_id):
-            known = self._context.devices.find_device(device_id) is not None
-            code = "payload.topic_denied" if known else "device.unknown"
+        device = self._context.devices.find_device(device_id)
+        if device_id != sender_id and (device is None or device.gateway_id != sender_id):
+            code = "payload.topic_denied" if device is not None else "device.unknown"
             return self._flawed(publish, sender_id, code, device_id=device_id, topic=publish.topic[:200])
         if leaf == "acks":
             return self._answer(publish, device_id)
-        device = self._context.devices.find_device(device_id)
         if device is not None and device.mapping is not None:
             return self._mapped(publish, device.mapping, device_id, {}, now_us)
         content = _CONTENT_TYPES.get(publish.properties.get("content_type", ""), "senml" if leaf == "senml" else "json")
