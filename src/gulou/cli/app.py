@@ -79,7 +79,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except RemoteProblem as error:
-        fail(str(error), error.problem.get("code"), error.problem.get("problems", []))
+        fail(str(error), error.problem.get("code"), error.problem.get("errors", []))
         sys.exit(3 if error.status == 503 else 1)
     except GulouError as error:
         if isinstance(error, Invalid) and problems_of(error):
@@ -107,8 +107,7 @@ def fail(sentence: str, code: str | None, problems: list[Any]) -> None:
     )
     for problem in problems:
         if isinstance(problem, dict):
-            where = ":".join(str(problem[key]) for key in ("file", "line", "column") if problem.get(key))
-            show.errors.print(f"  {where}: {problem.get('message', problem.get('code'))}", markup=False, soft_wrap=True)
+            show.errors.print(f"  {problem.get('where')}: {problem.get('message')}", markup=False, soft_wrap=True)
 
 
 def _escape(text: str) -> str:
