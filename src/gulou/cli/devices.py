@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -39,7 +40,7 @@ def list_devices(
 def show_device(device: str, as_json: Json = False, data: Data = None) -> None:
     """Show one device with its bindings."""
     with connected(Place.chosen(data), show.language()) as client:
-        _one(client.call("GET", f"/devices/{device}"), as_json)
+        _one(client.call("GET", _path(device)), as_json)
 
 
 @app.command("add")
@@ -67,7 +68,7 @@ def add_device(
     with connected(Place.chosen(data), show.language()) as client:
         made = client.call("POST", "/devices", json=body)
         if secret:
-            made["secret"] = client.call("POST", f"/devices/{device}/credentials", json={})["secret"]
+            made["secret"] = client.call("POST", _path(device, "/credentials"), json={})["secret"]
         _one(made, as_json)
 
 
@@ -75,7 +76,7 @@ def add_device(
 def issue_secret(device: str, as_json: Json = False, data: Data = None) -> None:
     """Issue a new secret, shown once; the old one ends."""
     with connected(Place.chosen(data), show.language()) as client:
-        _one(client.call("POST", f"/devices/{device}/credentials", json={}), as_json)
+        _one(client.call("POST", _path(device, "/credentials"), json={}), as_json)
 
 
 @app.command("import")
@@ -126,7 +127,7 @@ def export_devices(as_json: Json = False, data: Data = None) -> None:
 def remove_device(device: str, data: Data = None) -> None:
     """Remove a device and its credentials; its readings stay."""
     with connected(Place.chosen(data), show.language()) as client:
-        client.call("DELETE", f"/devices/{device}")
+        client.call("DELETE", _path(device))
     show.people.print(f"Removed {device}.")
 
 
@@ -144,7 +145,11 @@ def command_device(
     except (msgspec.DecodeError, msgspec.ValidationError):
         raise Invalid("cli.parameters_malformed", value=parameters) from None
     with connected(Place.chosen(data), show.language()) as client:
-        _one(client.call("POST", f"/devices/{device}/commands", json={"name": name, "parameters": decoded}), as_json)
+        _one(client.call("POST", _path(device, "/commands"), json={"name": name, "parameters": decoded}), as_json)
+
+
+def _path(device: str, part: str = "") -> str:
+    return f"/devices/{quote(device, safe='')}{part}"
 
 
 def _one(item: dict[str, Any], as_json: bool) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 import typer
 
 from gulou.cli import show
-from gulou.cli.client import connected
+from gulou.cli.client import Client, connected
 from gulou.cli.options import Data, Json, read_moment, read_zone
 from gulou.cli.place import Place
+from gulou.kernel.documents import nearest
+from gulou.kernel.errors import NotFound
 
 EXAMPLES = """
 Examples:
@@ -58,9 +62,16 @@ def query(
     with connected(Place.chosen(data), show.language()) as client:
         if now:
             wanted = {"type": type_, "id": id_, "format": "keyValues"}
-            _now(list(client.pages("/entities", wanted, most=limit)), as_json)
+            found = list(client.pages("/entities", wanted, most=limit))
+            if not found:
+                _check_names(client, type_, None)
+            _now(found, as_json)
             return
         lines = client.stream("/history", {key: value for key, value in params.items() if value is not None})
+        first = next(lines, None)
+        if first is None:
+            _check_names(client, type_, property_)
+        lines = chain([first or ""], lines)
         if as_json:
             for line in lines:
                 if line:
@@ -69,6 +80,14 @@ def query(
         items = (msgspec.json.decode(line) for line in lines if line)
         columns = ["time", "value", "count"] if aggregate else ["observed_at", "entity_id", "property", "value"]
         show.rows(items, [*columns, "id"] if by else columns, as_json=False, empty="No readings match.")
+
+
+def _check_names(client: Client, type_: str, property_: str | None) -> None:
+    """Say what is wrong when a name that nobody declared found nothing: a typing error is no absence of data."""
+    names = [one["name"] for one in client.call("GET", f"/vocabulary/{quote(type_, safe='')}")["properties"]]
+    if property_ is not None and property_ not in names:
+        near = nearest(property_, names) or ", ".join(names)
+        raise NotFound("cli.property_unknown", type=type_, property=property_, nearest=near)
 
 
 def _now(items: list[dict[str, Any]], as_json: bool) -> None:
