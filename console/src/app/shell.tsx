@@ -11,7 +11,7 @@ import { syncWithLive } from "~/shared/data/live-sync";
 import { currentLanguage, pick } from "~/shared/i18n/i18n";
 import { startLive } from "~/shared/live/hub";
 import { beep, useNotices } from "~/shared/live/notices";
-import { loadSession, may, useMay, useSession } from "~/shared/session/session";
+import { followSignOut, loadSession, may, useMay, useSession } from "~/shared/session/session";
 import { Icon, Emblem, type IconName } from "~/shared/ui/icon";
 import { BarEnd } from "./bar-end";
 import { Banners } from "./banners";
@@ -89,7 +89,9 @@ function NavLink({ page }: { page: (typeof PAGES)[number] }) {
       data-testid={`nav-${page.key}`}
     >
       <Icon name={page.icon} />
-      <span className="label">{label}</span>
+      <span className="label" data-label={label}>
+        {label}
+      </span>
       {page.to === "/warnings" && waiting > 0 && (
         <span className="count num" data-testid="nav-warning-count">
           <span className="visually-hidden">{t("nav.waiting")} </span>
@@ -107,11 +109,21 @@ function useLiveStream(): void {
   const principal = useSession((state) => state.session?.principal);
   const { refetch } = useQuery({ ...readinessQuery, enabled: false });
 
+  useEffect(followSignOut, []);
   useEffect(() => {
     // One refused call is no proof: the server is asked once more who this is before anybody is sent away.
     whenSignedOut(() => void loadSession().catch(() => undefined));
     exposeProbe(client);
   }, [client]);
+
+  // What the server words itself (reasons, problems) comes anew in the other language.
+  const { i18n } = useTranslation();
+  const spoken = useRef(i18n.language);
+  useEffect(() => {
+    if (spoken.current === i18n.language) return;
+    spoken.current = i18n.language;
+    void client.invalidateQueries();
+  }, [i18n.language, client]);
 
   const signedOut = useSession((state) => state.session === null);
   useEffect(() => {

@@ -44,7 +44,7 @@ export function AuditTab() {
           { title: "#", dataIndex: "sequence", width: 80, className: "num" },
           { title: t("admin.when"), key: "at", width: 160, render: (_, entry) => <Instant at={entry.at} /> },
           { title: t("admin.who"), key: "who", width: 180, render: (_, entry) => entry.actor_name || entry.actor_id },
-          { title: t("admin.action"), dataIndex: "action", width: 220, className: "mono" },
+          { title: t("admin.action"), key: "action", width: 220, render: (_, entry) => <span className="mono">{entry.action}</span> },
           { title: t("admin.object"), key: "object", render: (_, entry) => <span className="mono">{`${entry.object_type} ${entry.object_id}`}</span> },
         ]}
       />

@@ -38,7 +38,7 @@ export function SystemTab() {
             .map(([name, value]) => (
               <div key={name} style={{ display: "contents" }}>
                 <dt className="mono">{name}</dt>
-                <dd className="num">{typeof value === "number" ? Math.round(value).toLocaleString() : String(value)}</dd>
+                <dd className="num">{typeof value === "number" ? Math.round(value).toLocaleString() : plain(value)}</dd>
               </div>
             ))}
         </dl>
@@ -48,6 +48,11 @@ export function SystemTab() {
       <Rows title={t("admin.bus")} rows={data.bus} />
     </div>
   );
+}
+
+/** A value as it stands, nothing as a dash. */
+function plain(value: unknown): string {
+  return value === null || value === undefined || value === "" ? "–" : String(value);
 }
 
 function Rows({ title, rows }: { title: string; rows: Row[] }) {
@@ -65,7 +70,7 @@ function Rows({ title, rows }: { title: string; rows: Row[] }) {
         columns={columns.map((name) => ({
           title: name,
           dataIndex: name,
-          render: (value: unknown) => <span className="num">{typeof value === "object" ? JSON.stringify(value) : String(value ?? "–")}</span>,
+          render: (value: unknown) => <span className="num">{value !== null && typeof value === "object" ? JSON.stringify(value) : plain(value)}</span>,
         }))}
       />
     </section>

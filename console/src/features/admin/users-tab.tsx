@@ -1,6 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { App, Button, Form, Input, Modal, Popconfirm, Select, Table } from "antd";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { answer, api, type Schemas } from "~/shared/api/client";
 import { type Language, pick } from "~/shared/i18n/i18n";
@@ -136,6 +136,12 @@ function UserDialog({ user, onClose, onSaved }: UserDialogProps) {
     },
     onSuccess: onSaved,
   });
+  useEffect(() => {
+    if (user === null) return;
+    // Said outright: a form that was open before remembers its former account's values.
+    const { name = "", display_name, roles: has = ["viewer"], department }: Partial<UserView> = user === "new" ? {} : user;
+    form.setFieldsValue({ name, display_name: display_name ?? "", roles: has, department: department ?? "" });
+  }, [user, form]);
   return (
     <Modal
       open={user !== null}
@@ -153,8 +159,6 @@ function UserDialog({ user, onClose, onSaved }: UserDialogProps) {
       <Form<Fields>
         form={form}
         layout="vertical"
-        preserve={false}
-        initialValues={user && user !== "new" ? user : { roles: ["viewer"] }}
         onFinish={(fields) => save.mutate(fields)}
       >
         <Form.Item name="name" label={t("admin.name")} rules={[{ required: true, message: t("common.required") }]}>

@@ -7,6 +7,7 @@ import { Instant } from "~/shared/ui/age";
 import { CommandBadge } from "~/shared/ui/command-badge";
 import { CommandSteps } from "~/shared/ui/command-steps";
 import { problemText } from "~/shared/ui/states";
+import { Who } from "~/shared/ui/who";
 
 /** What devices of a type commonly understand: suggestions only, the device itself decides. */
 const USUAL: Record<string, [string, object][]> = {
@@ -55,7 +56,7 @@ export function DeviceCommands({ device, mayCommand }: { device: DeviceView; may
             ),
           },
           { title: t("devices.state"), key: "state", width: 150, render: (_, command) => <CommandBadge state={command.state} /> },
-          { title: t("devices.by"), dataIndex: "requested_by", width: 150, ellipsis: true },
+          { title: t("devices.by"), key: "by", width: 150, ellipsis: true, render: (_, command) => <Who id={command.requested_by} /> },
           { title: t("devices.when"), key: "when", width: 140, render: (_, command) => <Instant at={command.requested_at} /> },
           {
             key: "act",

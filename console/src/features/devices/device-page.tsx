@@ -5,7 +5,7 @@ import { App, Button, Popconfirm, Table } from "antd";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { answer, api } from "~/shared/api/client";
-import { deviceQuery } from "~/shared/data/devices";
+import { deviceName, deviceQuery } from "~/shared/data/devices";
 import { localName } from "~/shared/data/entities";
 import { type DeviceView, KEY } from "~/shared/data/keys";
 import { useWords } from "~/shared/data/vocabulary";
@@ -28,7 +28,7 @@ export function DevicePage() {
 }
 
 function Device({ device }: { device: DeviceView }) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const words = useWords();
   const mayWrite = useMay("device.write", device.department);
   const mayCommand = useMay("device.command", device.department);
@@ -44,7 +44,7 @@ function Device({ device }: { device: DeviceView }) {
       <div className="page-head">
         <div>
           <div className="row">
-            <h1>{device.name}</h1>
+            <h1>{deviceName(device, i18n.language)}</h1>
             <OnlineTag device={device} />
           </div>
           <p className="mono">{device.id}</p>
@@ -81,7 +81,7 @@ function Device({ device }: { device: DeviceView }) {
                   <Age at={device.last_seen_at} />
                 </dd>
                 <dt>{t("devices.kind")}</dt>
-                <dd>{device.kind}</dd>
+                <dd>{t(`devices.kind_${device.kind}`, { defaultValue: device.kind })}</dd>
                 <dt>{t("devices.adapter")}</dt>
                 <dd>{device.adapter}</dd>
                 <dt>{t("devices.department")}</dt>
@@ -116,7 +116,7 @@ function Device({ device }: { device: DeviceView }) {
                 <dd>
                   <Instant at={device.created_at} />
                 </dd>
-                {Object.entries(device.labels).map(([key, value]) => (
+                {Object.entries(device.labels).filter(([key]) => !key.startsWith("name_")).map(([key, value]) => (
                   <div key={key} style={{ display: "contents" }}>
                     <dt>{key}</dt>
                     <dd>{value}</dd>
@@ -134,7 +134,7 @@ function Device({ device }: { device: DeviceView }) {
               dataSource={device.bindings}
               locale={{ emptyText: t("devices.unbound") }}
               columns={[
-                { title: t("devices.channel"), dataIndex: "channel", width: 90, className: "mono" },
+                { title: t("devices.channel"), key: "channel", width: 90, render: (_, binding) => <span className="mono">{binding.channel}</span> },
                 {
                   title: t("devices.entity"),
                   key: "entity",

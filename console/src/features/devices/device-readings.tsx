@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { ApiProblem } from "~/shared/api/client";
 import { SeriesChart } from "~/shared/charts/series-chart";
 import type { DeviceView } from "~/shared/data/keys";
 import { useEntityNow } from "~/shared/data/use-entity-now";
@@ -30,6 +31,8 @@ function EntityReadings({ id, device }: { id: string; device: DeviceView }) {
   const { entity, error, isPending, refetch } = useEntityNow(id);
   const [chosen, setChosen] = useState<string | null>(null);
   if (isPending) return <LoadingState />;
+  // An entity comes into being with its first reading.
+  if (error instanceof ApiProblem && error.status === 404) return <EmptyState title={t("devices.no_readings")} />;
   if (error) return <ErrorState error={error} retry={() => void refetch()} />;
   if (!entity) return null;
   const own = device.bindings.filter((binding) => binding.entity_id === id);

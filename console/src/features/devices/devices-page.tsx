@@ -5,8 +5,9 @@ import { Button, Segmented, Select, Table, type TableProps } from "antd";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { fetchRaw } from "~/shared/api/client";
-import { devicesQuery, devicesSummaryQuery } from "~/shared/data/devices";
+import { deviceName, devicesQuery, devicesSummaryQuery } from "~/shared/data/devices";
 import type { DeviceView } from "~/shared/data/keys";
+import { useWords } from "~/shared/data/vocabulary";
 import { useNotices } from "~/shared/live/notices";
 import { useMay } from "~/shared/session/session";
 import { Age } from "~/shared/ui/age";
@@ -23,7 +24,9 @@ const SORTABLE = new Set(["id", "name", "kind", "adapter", "department", "last_s
 
 /** The registry. It holds a hundred thousand and more, so filters, search and order are the server's work. */
 export function DevicesPage() {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
+  const words = useWords();
+  const kindLabel = (kind: string) => t(`devices.kind_${kind}`, { defaultValue: kind });
   const search = useSearch({ from: "/shell/desk/devices" });
   const navigate = useNavigate({ from: "/devices" });
   const mayWrite = useMay("device.write");
@@ -67,7 +70,7 @@ export function DevicesPage() {
       render: (_, device) => (
         <div className="device-name">
           <Link to="/devices/$deviceId" params={{ deviceId: device.id }} className="truncate">
-            {device.name}
+            {deviceName(device, i18n.language)}
           </Link>
           <span className="mono muted truncate">{device.id}</span>
         </div>
@@ -75,14 +78,14 @@ export function DevicesPage() {
     },
     { title: t("devices.state"), key: "online", width: 110, render: (_, device) => <OnlineTag device={device} /> },
     { title: t("devices.last_seen"), ...sorted("last_seen_at"), width: 124, render: (_, device) => <Age at={device.last_seen_at} everyMs={5000} /> },
-    { title: t("devices.kind"), dataIndex: "kind", ...sorted("kind"), width: 110 },
+    { title: t("devices.kind"), ...sorted("kind"), width: 110, render: (_, device) => kindLabel(device.kind) },
     { title: t("devices.adapter"), dataIndex: "adapter", ...sorted("adapter"), width: 100 },
     {
       title: t("devices.bound"),
       key: "bound",
       width: 190,
       ellipsis: true,
-      render: (_, device) => [...new Set(device.bindings.map((binding) => binding.entity_type))].join(", ") || "–",
+      render: (_, device) => [...new Set(device.bindings.map((binding) => words.typeLabel(binding.entity_type)))].join(", ") || "–",
     },
     { title: t("devices.department"), dataIndex: "department", ...sorted("department"), width: 140, render: (value: string | null) => value ?? "–" },
   ];
@@ -135,7 +138,7 @@ export function DevicesPage() {
           aria-label={t("devices.kind")}
           value={search.kind ?? null}
           onChange={(kind: string | null) => change({ kind: kind ?? undefined })}
-          options={(summary?.by_kind ?? []).map(({ kind, total: count }) => ({ value: kind, label: `${kind} (${count.toLocaleString()})` }))}
+          options={(summary?.by_kind ?? []).map(({ kind, total: count }) => ({ value: kind, label: `${kindLabel(kind)} (${count.toLocaleString()})` }))}
         />
         {(["adapter", "department", "gateway"] as const).map(
           (field) =>

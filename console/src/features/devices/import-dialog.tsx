@@ -57,16 +57,21 @@ export function ImportDialog({ open, onClose }: { open: boolean; onClose: () => 
       ]}
     >
       <p style={{ marginBottom: 12 }}>{t("devices.import_hint")}</p>
-      <input
-        type="file"
-        accept=".csv,.ndjson,.jsonl,text/csv,application/x-ndjson"
-        aria-label={t("devices.file")}
-        data-testid="import-file"
-        onChange={(event) => {
-          setFile(event.target.files?.[0] ?? null);
-          send.reset();
-        }}
-      />
+      <label className="file-pick">
+        <span className="button">{t("devices.choose_file")}</span>
+        <span className={file ? "truncate" : "muted"}>{file?.name ?? t("devices.no_file")}</span>
+        <input
+          type="file"
+          className="visually-hidden"
+          accept=".csv,.ndjson,.jsonl,text/csv,application/x-ndjson"
+          aria-label={t("devices.file")}
+          data-testid="import-file"
+          onChange={(event) => {
+            setFile(event.target.files?.[0] ?? null);
+            send.reset();
+          }}
+        />
+      </label>
       {send.error && (
         <p role="alert" style={{ color: "var(--bad)", marginTop: 12 }}>
           {problemText(send.error, t)}
@@ -80,6 +85,7 @@ export function ImportDialog({ open, onClose }: { open: boolean; onClose: () => 
               total: result.total,
               created: result.created,
               updated: result.updated,
+              unchanged: result.unchanged,
               failed: result.failed,
             })}
           </p>

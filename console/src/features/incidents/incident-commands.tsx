@@ -9,12 +9,13 @@ import { useMay } from "~/shared/session/session";
 import { CommandBadge } from "~/shared/ui/command-badge";
 import { CommandSteps } from "~/shared/ui/command-steps";
 import { problemText } from "~/shared/ui/states";
+import { Who } from "~/shared/ui/who";
 
 /** Commands that this incident's warnings have led to, and those that wait for a person's yes. */
 export function IncidentCommands({ incident }: { incident: IncidentView }) {
   const { t } = useTranslation();
   const { message } = App.useApp();
-  const mayCommand = useMay("device.command", incident.department);
+  const mayCommand = useMay("device.command", incident.department) && incident.state !== "closed";
   const warnings = useQueries({ queries: incident.warning_ids.map((id) => warningQuery(id)) })
     .map((query) => query.data)
     .filter((warning) => warning !== undefined);
@@ -45,7 +46,7 @@ export function IncidentCommands({ incident }: { incident: IncidentView }) {
           <Link to="/devices/$deviceId" params={{ deviceId: action.device_id }}>
             {action.device_id}
           </Link>
-          {mayCommand && (
+          {mayCommand && warning.state === "active" && (
             <div className="row" style={{ marginTop: 8 }}>
               {(["approve", "decline"] as const).map((kind) => (
                 <Button
@@ -80,7 +81,7 @@ export function IncidentCommands({ incident }: { incident: IncidentView }) {
             <Link to="/devices/$deviceId" params={{ deviceId: command.device_id }}>
               {command.device_id}
             </Link>{" "}
-            · {command.requested_by}
+            · <Who id={command.requested_by} />
           </div>
           <CommandSteps command={command} />
         </div>

@@ -7,6 +7,7 @@ import { useTranslation } from "react-i18next";
 import { incidentQuery, useIncidentStep } from "~/shared/data/incidents";
 import type { IncidentView } from "~/shared/data/keys";
 import { localName } from "~/shared/data/entities";
+import { useWho } from "~/shared/data/people";
 import { type Language, pick } from "~/shared/i18n/i18n";
 import { useMay } from "~/shared/session/session";
 import { Age, Instant } from "~/shared/ui/age";
@@ -86,6 +87,7 @@ function IncidentHead({ incident, mayWrite }: { incident: IncidentView; mayWrite
       onError: (error) => void message.error(problemText(error, t)),
     });
   const closed = incident.state === "closed";
+  const openedBy = useWho(incident.opened_by);
 
   return (
     <header className="card incident-head">
@@ -99,7 +101,7 @@ function IncidentHead({ incident, mayWrite }: { incident: IncidentView; mayWrite
           </div>
           <h1>{pick(incident.title, i18n.language as Language)}</h1>
           <p className="muted" style={{ marginTop: 6 }}>
-            {t("incidents.opened_by", { name: incident.opened_by })} · <Age at={incident.opened_at} everyMs={5000} />
+            {t("incidents.opened_by", { name: openedBy })} · <Age at={incident.opened_at} everyMs={5000} />
             {incident.entity_id && (
               <>
                 {" · "}

@@ -15,6 +15,7 @@ export function timelineText(entry: Entry, t: TFunction, language: Language): st
   const said = (name: string) => (typeof details[name] === "string" ? details[name] : "");
   if (entry.kind === "note") return said("text") || t("timeline.note");
   if (!SENTENCES.has(entry.kind)) return entry.kind;
+  if (entry.kind === "opened" && !said("department")) return t("timeline.opened_by_hand");
   return t(`timeline.${entry.kind}`, {
     department: said("department") || t("incidents.nobody"),
     title: said("title"),

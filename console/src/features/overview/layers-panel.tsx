@@ -21,7 +21,7 @@ export function LayersPanel({ counts, hidden, colourBy, onHide, onColourBy }: La
   const { t } = useTranslation();
   const words = useWords();
   const theme = useTheme((state) => state.theme);
-  const [open, setOpen] = useState(true);
+  const [open, setOpen] = useState(() => globalThis.innerWidth > 1000);
 
   const toggle = (type: string) => {
     const next = new Set(hidden);

@@ -8,7 +8,9 @@ import type { Language } from "~/shared/i18n/i18n";
 import { baseMapQuery } from "~/shared/map/base-data";
 import { canDrawMap } from "~/shared/map/city-map";
 import { DRAWN_BY_BASE } from "~/shared/map/looks";
+import { useMay } from "~/shared/session/session";
 import { EmptyState, ErrorState, LoadingState } from "~/shared/ui/states";
+import { useListKeys } from "~/shared/ui/use-list-keys";
 import { EntityMap } from "./entity-map";
 import { EntityPanel } from "./entity-panel";
 import { LayersPanel } from "./layers-panel";
@@ -38,6 +40,8 @@ export function OverviewPage() {
     },
     [navigate],
   );
+  const mayWarnings = useMay("warning.read");
+  useListKeys({ count: 0, index: 0, onMove: () => undefined, onOpen: () => undefined, onClose: () => select(null) });
   const onMoved = useCallback(
     (at: string) => void navigate({ search: (before) => ({ ...before, at }), replace: true, resetScroll: false }),
     [navigate],
@@ -93,7 +97,7 @@ export function OverviewPage() {
             onLocate={(lon, lat) => setFlyTo({ lon, lat, key: Date.now() })}
           />
         )}
-        <WarningsPanel compact={search.sel !== undefined} onSelect={(id) => select(id, true)} />
+        {mayWarnings && <WarningsPanel compact={search.sel !== undefined} onSelect={(id) => select(id, true)} />}
       </div>
     </div>
   );

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type KeyboardEvent, useDeferredValue, useEffect, useId, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { deviceSearchQuery } from "~/shared/data/devices";
+import { deviceName, deviceSearchQuery } from "~/shared/data/devices";
 import { localName } from "~/shared/data/entities";
 import { useWords } from "~/shared/data/vocabulary";
 import { entityStore, type LiveEntity } from "~/shared/live/entities";
@@ -18,7 +18,7 @@ type Hit = { kind: "entity"; entity: LiveEntity } | { kind: "device"; id: string
 
 /** Find an entity (in what the map holds) or a device (on the server) by name or id. */
 export function SearchBox({ onEntity }: { onEntity: (id: string) => void }) {
-  const { t } = useTranslation();
+  const { t, i18n } = useTranslation();
   const words = useWords();
   const theme = useTheme((state) => state.theme);
   const navigate = useNavigate();
@@ -40,7 +40,7 @@ export function SearchBox({ onEntity }: { onEntity: (id: string) => void }) {
   const hits: Hit[] = [
     ...findEntities(q, (type) => words.typeLabel(type)).map((entity) => ({ kind: "entity", entity }) as const),
     ...(q && settled ? (devices?.items ?? []) : []).map(
-      (device) => ({ kind: "device", id: device.id, name: device.name, online: device.online ?? null }) as const,
+      (device) => ({ kind: "device", id: device.id, name: deviceName(device, i18n.language), online: device.online ?? null }) as const,
     ),
   ];
   const shown = open && q.length > 0;

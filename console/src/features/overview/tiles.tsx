@@ -15,6 +15,7 @@ export function Tiles({ shown }: { shown: number }) {
   const { data: devices } = useQuery({ ...devicesSummaryQuery, enabled: mayDevices });
   const { data: accounting } = useQuery({ ...accountingQuery, enabled: mayIntake });
   const rate = useRate(accounting?.total.stored, accounting?.at);
+  const mayWarnings = useMay("warning.read");
   const warnings = useActiveWarnings((state) => state.list);
   const grave = warnings.filter((warning) => warning.severity === "red" || warning.severity === "orange").length;
 
@@ -40,12 +41,12 @@ export function Tiles({ shown }: { shown: number }) {
           <span>{t("map.readings")}</span>
         </Link>
       )}
-      <Link to="/warnings" search={{ state: "active" }} className={grave > 0 ? "tile alarmed" : "tile"}>
+      {mayWarnings && <Link to="/warnings" search={{ state: "active" }} className={grave > 0 ? "tile alarmed" : "tile"}>
         <b className="num" data-testid="active-warning-count">
           {warnings.length.toLocaleString()}
         </b>
         <span>{t("map.active_warnings")}</span>
-      </Link>
+      </Link>}
     </div>
   );
 }

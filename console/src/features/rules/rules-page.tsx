@@ -41,7 +41,7 @@ export function RulesPage() {
     },
     { title: t("rules.kind"), key: "kind", width: 130, render: (_, rule) => t(`rules.kind_${rule.kind}`, { defaultValue: rule.kind }) },
     { title: t("rules.on"), key: "type", width: 200, render: (_, rule) => words.typeLabel(rule.entity_type) },
-    { title: t("rules.version"), dataIndex: "version", width: 110, ellipsis: true },
+    { title: t("rules.version"), key: "version", width: 110, render: (_, rule) => <span className="mono muted" title={rule.version}>{rule.version.slice(0, 8)}</span> },
     {
       title: t("rules.state"),
       key: "state",
@@ -63,7 +63,7 @@ export function RulesPage() {
           <p>{t("rules.hint")}</p>
         </div>
       </div>
-      {packs.error && <ErrorState error={packs.error} retry={() => void packs.refetch()} />}
+      {packs.error && !rules.error && <ErrorState error={packs.error} retry={() => void packs.refetch()} />}
       <div style={{ display: "grid", gridTemplateColumns: "repeat(auto-fill, minmax(300px, 1fr))", gap: 14, marginBottom: 22 }}>
         {(packs.data?.items ?? []).map((pack) => (
           <PackCard
@@ -165,15 +165,14 @@ function RuleDrawer({ id, onClose }: { id: string | undefined; onClose: () => vo
       {error && <ErrorState error={error} />}
       {data && (
         <div style={{ display: "grid", gap: 14 }} data-testid="rule-detail">
-          <p>{pick(data.description, i18n.language as Language)}</p>
           {data.reason && <p style={{ color: "var(--bad)" }}>{data.reason}</p>}
           <dl className="facts">
             <dt>{t("rules.file")}</dt>
             <dd className="mono">{data.file ?? "–"}</dd>
             {Object.entries(data.counters).map(([name, count]) => (
               <div key={name} style={{ display: "contents" }}>
-                <dt>{name}</dt>
-                <dd className="num">{count.toLocaleString()}</dd>
+                <dt>{t(`rules.counter_${name}`, { defaultValue: name })}</dt>
+                <dd className="num">{name === "busy_ns" ? `${(count / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })} ms` : count.toLocaleString()}</dd>
               </div>
             ))}
           </dl>

@@ -16,6 +16,7 @@ import { CommandBadge } from "~/shared/ui/command-badge";
 import { Icon } from "~/shared/ui/icon";
 import { SeverityTag } from "~/shared/ui/severity";
 import { problemText } from "~/shared/ui/states";
+import { Who } from "~/shared/ui/who";
 import { WarningStateTag } from "./warning-state-tag";
 
 interface WarningDetailProps {
@@ -158,7 +159,7 @@ export function WarningDetail({ warning, onClose, onAcknowledge }: WarningDetail
             <>
               <dt>{t("warnings.acknowledged")}</dt>
               <dd>
-                {warning.acknowledged_by} · <Age at={warning.acknowledged_at} everyMs={10_000} />
+                <Who id={warning.acknowledged_by} /> · <Age at={warning.acknowledged_at} everyMs={10_000} />
                 {warning.note && <div>{warning.note}</div>}
               </dd>
             </>
@@ -192,9 +193,14 @@ function ActionCard({ warning, action, busy, onDecide }: ActionCardProps) {
         <Link to="/devices/$deviceId" params={{ deviceId: action.device_id }}>
           {action.device_id}
         </Link>
-        {action.decided_by && ` · ${action.decided_by}`}
+        {action.decided_by && (
+          <>
+            {" · "}
+            <Who id={action.decided_by} />
+          </>
+        )}
       </div>
-      {action.state === "proposed" && mayCommand && (
+      {action.state === "proposed" && warning.state === "active" && mayCommand && (
         <div className="row" style={{ marginTop: 8 }}>
           <Button type="primary" size="small" loading={busy} data-testid="approve" onClick={() => onDecide("approve")}>
             {t("warnings.approve")}

@@ -44,7 +44,7 @@ export function WarningsPage() {
   const { data, error, isPending, isFetching, refetch } = useQuery(warningsQuery(filter));
   const rows = useMemo(() => data?.items ?? [], [data]);
   const listed = rows.find((warning) => warning.id === search.warning);
-  const { data: linked } = useQuery({ ...warningQuery(search.warning ?? ""), enabled: search.warning !== undefined });
+  const { data: linked, error: missing } = useQuery({ ...warningQuery(search.warning ?? ""), enabled: search.warning !== undefined });
   const open = linked ?? listed ?? null;
 
   const change = (part: Partial<typeof search>) => {
@@ -113,7 +113,7 @@ export function WarningsPage() {
   ];
 
   return (
-    <div className={open ? "page with-detail" : "page"}>
+    <div className={open || missing ? "page with-detail" : "page"}>
       <div>
         <div className="page-head">
           <div>
@@ -183,6 +183,17 @@ export function WarningsPage() {
         )}
       </div>
       {open && <WarningDetail warning={open} onClose={() => show(undefined)} onAcknowledge={() => setAsked(open)} />}
+      {!open && search.warning && missing && (
+        <aside className="card warning-detail" aria-label={t("warnings.detail")}>
+          <div className="card-head">
+            <span />
+            <button type="button" className="icon-button" aria-label={t("common.close")} onClick={() => show(undefined)}>
+              <Icon name="close" />
+            </button>
+          </div>
+          <ErrorState error={missing} />
+        </aside>
+      )}
       <AcknowledgeDialog warning={asked} onDone={() => setAsked(null)} />
     </div>
   );

@@ -164,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List People
+         * @description Say the names of accounts and tokens that are known by id; what is deleted or unknown is left out.
+         */
+        get: operations["listPeople"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/roles": {
         parameters: {
             query?: never;
@@ -2549,6 +2569,14 @@ export interface components {
             password: string;
         };
         /**
+         * PeopleList
+         * @description Names of accounts and tokens.
+         */
+        PeopleList: {
+            /** Items */
+            items: components["schemas"]["PersonView"][];
+        };
+        /**
          * PermissionEntry
          * @description A permission to give; leave `departments` or `entity_types` out for all of them.
          */
@@ -2571,6 +2599,16 @@ export interface components {
             departments: string[] | null;
             /** Entity Types */
             entity_types: string[] | null;
+        };
+        /**
+         * PersonView
+         * @description Who stands behind an id, as people call them.
+         */
+        PersonView: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
         };
         /**
          * PrincipalView
@@ -4350,6 +4388,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PasswordReset"];
+                };
+            };
+            /** @description A problem document */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPeople: {
+        parameters: {
+            query: {
+                /** @description accounts or tokens */
+                id: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeopleList"];
                 };
             };
             /** @description A problem document */

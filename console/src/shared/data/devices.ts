@@ -1,6 +1,11 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { answer, api } from "~/shared/api/client";
-import { KEY } from "./keys";
+import { type DeviceView, KEY } from "./keys";
+
+/** A device's name in the reader's language, where it has one (label `name_en`, `name_zh`). */
+export function deviceName(device: Pick<DeviceView, "name" | "labels">, language: string): string {
+  return device.labels[`name_${language.slice(0, 2)}`] || device.name;
+}
 
 export interface DeviceFilter {
   q?: string;

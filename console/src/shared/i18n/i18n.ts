@@ -1,6 +1,6 @@
 import i18next from "i18next";
 import { initReactI18next } from "react-i18next";
-import { keep, kept } from "~/shared/ui/kept";
+import { keep, kept, whenKept } from "~/shared/ui/kept";
 
 export type Language = "zh" | "en";
 export const LANGUAGES: readonly Language[] = ["zh", "en"];
@@ -27,6 +27,7 @@ export async function startTexts(): Promise<void> {
     returnNull: false,
   });
   announce(language);
+  whenKept("gulou.language", (choice) => void switchLanguage(choice === "zh" ? "zh" : "en"));
 }
 
 export async function switchLanguage(language: Language): Promise<void> {

@@ -28,14 +28,20 @@ interface CityMapProps {
   onReady?: (map: MapLibreMap) => (() => void) | undefined;
 }
 
+/** What the panels at both sides of a wide map leave free. */
+function roomFor(holder: HTMLElement) {
+  const wide = holder.clientWidth >= 1200;
+  return { top: 24, bottom: 24, left: wide ? 292 : 24, right: wide ? 220 : 24 };
+}
+
 const EMPTY_BOX: [number, number, number, number] = [73, 18, 135, 53];
 
 /** The base city, without any live entity. It asks nothing of any other server. */
 export function CityMap({ base, theme, language, label, view, interactive = true, onStyle, onReady }: CityMapProps) {
   const holder = useRef<HTMLDivElement>(null);
   const mapRef = useRef<MapLibreMap | null>(null);
-  const latest = useRef({ theme, language, onStyle, onReady, view });
-  latest.current = { theme, language, onStyle, onReady, view };
+  const latest = useRef({ theme, language, label, onStyle, onReady, view });
+  latest.current = { theme, language, label, onStyle, onReady, view };
 
   useEffect(() => {
     let map: MapLibreMap | null = null;
@@ -49,7 +55,7 @@ export function CityMap({ base, theme, language, label, view, interactive = true
         style: baseStyle(base, startTheme, startLanguage),
         ...(start
           ? { center: [start.lon, start.lat] as [number, number], zoom: start.zoom }
-          : { bounds: boxOf(base), fitBoundsOptions: { padding: 24 } }),
+          : { bounds: boxOf(base), fitBoundsOptions: { padding: roomFor(holder.current) } }),
         interactive,
         attributionControl: false,
         localIdeographFontFamily: "'Noto Sans SC Variable', sans-serif",
@@ -65,7 +71,7 @@ export function CityMap({ base, theme, language, label, view, interactive = true
         map.addControl(new NavigationControl({ showCompass: !isSoftwareRendered() }), "bottom-right");
         map.addControl(new ScaleControl({ maxWidth: 110 }), "bottom-right");
       }
-      map.getCanvas().setAttribute("aria-label", label);
+      map.getCanvas().setAttribute("aria-label", latest.current.label);
       map.on("style.load", () => map && latest.current.onStyle(map));
       cleanup = latest.current.onReady?.(map);
     });
@@ -76,7 +82,9 @@ export function CityMap({ base, theme, language, label, view, interactive = true
       mapRef.current = null;
     };
     // The map is built once for a base city; everything else is changed on the living map below.
-  }, [base, interactive, label]);
+  }, [base, interactive]);
+
+  useEffect(() => mapRef.current?.getCanvas().setAttribute("aria-label", label), [label]);
 
   const shownTheme = useRef(theme);
   useEffect(() => {

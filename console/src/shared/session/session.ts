@@ -1,5 +1,9 @@
 import { create } from "zustand";
 import { answer, api, ApiProblem, type Schemas, setCsrfToken } from "~/shared/api/client";
+import { keep, whenKept } from "~/shared/ui/kept";
+
+/** Written when somebody signs out, so that other tabs of this browser notice at once. */
+const SIGNED_OUT = "gulou.signed-out";
 
 export type Principal = Schemas["PrincipalView"];
 
@@ -41,9 +45,15 @@ export async function signIn(name: string, password: string): Promise<Schemas["S
 export async function signOut(): Promise<void> {
   try {
     await answer(api.DELETE("/api/v1/session"));
+    keep(SIGNED_OUT, new Date().toISOString());
   } finally {
     useSession.getState().set(null);
   }
+}
+
+/** Ask again who is signed in when another tab has signed out. */
+export function followSignOut(): () => void {
+  return whenKept(SIGNED_OUT, () => void loadSession().catch(() => undefined));
 }
 
 /** Whether a principal may do an action, at least somewhere: the server decides the single case. */

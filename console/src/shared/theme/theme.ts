@@ -1,5 +1,5 @@
 import { create } from "zustand";
-import { keep, kept } from "~/shared/ui/kept";
+import { keep, kept, whenKept } from "~/shared/ui/kept";
 
 export type ThemeChoice = "dark" | "light" | "system";
 export type Theme = "dark" | "light";
@@ -38,6 +38,10 @@ export function followTheme(): void {
   };
   show(useTheme.getState().theme);
   useTheme.subscribe((state) => show(state.theme));
+  whenKept("gulou.theme", () => {
+    const choice = readChoice();
+    useTheme.setState({ choice, theme: resolve(choice) });
+  });
   prefersLight?.addEventListener("change", () => {
     const { choice } = useTheme.getState();
     useTheme.setState({ theme: resolve(choice) });
