@@ -50,13 +50,16 @@ def add_device(
     name: Annotated[str | None, typer.Option(help="Name; default: the id.")] = None,
     adapter: Annotated[str, typer.Option(help="Protocol: mqtt, http, …")] = "mqtt",
     department: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
+    at: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="LON LAT", help="Where it is, in degrees (WGS 84).")
+    ] = None,
     secret: Annotated[bool, typer.Option("--secret/--no-secret", help="Issue a secret, shown once.")] = True,
     as_json: Json = False,
     data: Data = None,
 ) -> None:
     """Register a device and issue its secret.
 
-    Example: gulou devices add gauge-1 --entity WaterLevelObserved:drain-1
+    Example: gulou devices add gauge-1 --entity WaterLevelObserved:drain-1 --at 117.28 31.82
     """
     bindings = []
     for one in entity:
@@ -64,7 +67,15 @@ def add_device(
         if not local:
             raise Invalid("cli.entity_malformed", value=one)
         bindings.append({"entity_id": f"urn:ngsi-ld:{kind}:{local}", "entity_type": kind})
-    body = {"id": device, "name": name or device, "adapter": adapter, "department": department, "bindings": bindings}
+    place = dict(zip(("longitude", "latitude"), at, strict=True)) if at else {}
+    body = {
+        **place,
+        "id": device,
+        "name": name or device,
+        "adapter": adapter,
+        "department": department,
+        "bindings": bindings,
+    }
     with connected(Place.chosen(data), show.language()) as client:
         made = client.call("POST", "/devices", json=body)
         if secret:

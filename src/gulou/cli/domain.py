@@ -75,6 +75,7 @@ class Domain:
             knows=vocabulary,
             settings=settings.read("devices", DeviceSettings),
         )
+        context.place_by(self._place_of)
         self.commands = CommandService(
             database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
         )
@@ -101,3 +102,11 @@ class Domain:
             database, clock, bus, audit, self.commands, self.incidents, settings=incident_settings
         )
         self.mappings = MappingRegistry()
+
+    def _place_of(self, device_id: str, entity_id: str) -> tuple[float, float] | None:
+        """Return where a device is that is bound to the entity itself; a gateway is not where its devices are."""
+        device = self.devices.find_device(device_id)
+        if device is None or device.longitude is None or device.latitude is None or device.kind == "gateway":
+            return None
+        is_bound = any(binding.entity_id == entity_id for binding in device.bindings)
+        return (device.longitude, device.latitude) if is_bound else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from gulou.connectivity.bus import Bus
 from gulou.connectivity.intake import LogBatch, Reading
 from gulou.hub.context.entities import Entities
 from gulou.hub.context.events import EntityChanged
-from gulou.hub.context.model import Attribute, Entity, EntityCells, EntityPage, EntityQuery, Place
+from gulou.hub.context.model import LOCATION, Attribute, Entity, EntityCells, EntityPage, EntityQuery, Place
 from gulou.hub.context.ngsi_ld import from_normalized, read_attributes
 from gulou.hub.context.ports import AuditTrail, ContextStore, VocabularySource
 from gulou.hub.context.search import cells_at, check_limit, find_page, find_places
@@ -26,6 +26,8 @@ from gulou.kernel.errors import GulouError, Invalid, NotFound, Unavailable
 from gulou.kernel.geometry import Box
 
 logger = logging.getLogger(__name__)
+
+PlaceOf = Callable[[str, str], tuple[float, float] | None]
 
 
 class ContextService:
@@ -67,6 +69,15 @@ class ContextService:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: GulouError | None = None
+        self._place_of: PlaceOf | None = None
+
+    def place_by(self, place_of: PlaceOf) -> None:
+        """Give an entity that has no place the one of the device that reports it. Call it before ``start``.
+
+        Args:
+            place_of: (device id, entity id) → longitude and latitude in degrees, WGS 84, or None.
+        """
+        self._place_of = place_of
 
     # the log's side
 
@@ -270,6 +281,11 @@ class ContextService:
         elif reading.entity_type not in entity.types and len(entity.types) < 16:
             self._entities.add_types(entity, (reading.entity_type,))
         self._entities.put(entity, reading.property, instances)
+        if self._place_of is not None and reading.device_id is not None and LOCATION not in entity.attributes:
+            at = self._place_of(reading.device_id, entity.id)
+            if at is not None:
+                geometry = {"type": "Point", "coordinates": [*at]}
+                self._entities.put(entity, LOCATION, (Attribute("GeoProperty", geometry, stamp=stamp),))
         entity.modified_at_us = batch.received_at_us
         return True
 

@@ -1,5 +1,6 @@
 import threading
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,16 @@ def test_a_reading_makes_its_entity_and_is_there_at_once(vocabulary):
     assert (attribute.value, attribute.observed_at_us, attribute.unit_code) == (1.25, T0 + 5 * SECOND_US, "m")
     (told,) = context.told
     assert (told.entity_id, told.properties, told.deleted) == (found.id, ("waterLevel", "floodAlarm"), False)
+
+
+def test_an_entity_without_a_place_is_where_its_device_is(store):
+    context = Box(store)
+    context.place_by(lambda device_id, entity_id: (117.2, 31.8) if device_id == "gauge-1" else None)
+    by_device = msgspec.structs.replace(reading(1.25, 5), device_id="gauge-1")
+    elsewhere = msgspec.structs.replace(reading(1.25, 5, local="drain-2"), device_id="gauge-2")
+    context.upsert_entity(entity("drain-3", location=point(117.0, 31.0)), ADMIN)
+    context.apply(batch(3, by_device, elsewhere, msgspec.structs.replace(by_device, entity_id=urn("drain-3"))))
+    assert [context.position_of(urn(f"drain-{n}")) for n in (1, 2, 3)] == [(117.2, 31.8), None, (117.0, 31.0)]
 
 
 def test_the_newest_stays_and_a_correction_replaces(store):
