@@ -120,11 +120,12 @@ def test_the_page_s_sums_are_those_of_the_metrics(server, publish) -> None:
     publish("garbage")
 
     with closing(server.admin()) as admin:
-        metrics = admin.get("/metrics").text
-    found = [line for line in metrics.splitlines() if line.startswith("gulou_readings") and 'source="mqtt"' in line]
-    assert {line.rsplit("{")[0] + line.rsplit(" ", 1)[1] for line in found}
-    assert sum(float(line.rsplit(" ", 1)[1]) for line in found if "stored" in line) == 1
-    assert sum(float(line.rsplit(" ", 1)[1]) for line in found if "rejected" in line) == 1
+        metrics = admin.get(f"{server.url}/metrics").text
+        total = accounts(admin)
+
+    assert total == {"received": 2, "stored": 1, "rejected": 1, "dropped": 0}
+    for part, count in total.items():
+        assert f'gulou_readings_{part}_total{{source="mqtt"}} {count}.0' in metrics.splitlines()
 
 
 def test_rejected_readings_are_read_again_after_the_mapping_is_mended(server, gulou, lines, tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import signal
 import sys
@@ -63,6 +64,7 @@ def tune_interpreter() -> None:
     sys.setswitchinterval(_SWITCH_S)
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # the end tidies up only what the collector may see; libraries complain of the rest
     gc.set_threshold(*_COLLECT_AT)
 
 
