@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import OperationalError
 
 from gulou.kernel.errors import Unavailable
+from gulou.records.turn import Turn
 
 metadata = MetaData(
     naming_convention={
@@ -36,7 +36,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine: Engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        self._turn = threading.Lock() if url.startswith("sqlite") else None
+        self._turn = Turn() if url.startswith("sqlite") else None
         if url.startswith("sqlite"):
             event.listen(self.engine, "connect", _set_sqlite_pragmas)
             event.listen(self.engine, "begin", _begin_immediate)
@@ -47,29 +47,32 @@ class Database:
         return cls(f"sqlite:///{path}")
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, urgent: bool = False) -> Iterator[Connection]:
         """Run a block as one transaction: committed durably at its end, rolled back if it raises.
+
+        Args:
+            urgent: go before others that wait to write; for what a reading or a command waits for.
 
         Raises:
             Unavailable: ``records.unavailable``: locked too long, disk full, server away; nothing was changed.
         """
         try:
-            with self._writing(), self.engine.begin() as connection:
+            with self._writing(urgent), self.engine.begin() as connection:
                 yield connection
         except OperationalError as error:
             raise Unavailable("records.unavailable", detail=str(error.orig)[:200]) from error
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self, urgent: bool) -> Iterator[None]:
         """Wait for this process's turn to write.
 
-        SQLite lets one write at a time, and who finds it taken sleeps and asks again, up to 100 ms at a time; a lock
-        wakes the next one at once. Other processes still meet SQLite's own lock.
+        SQLite lets one write at a time, and who finds it taken sleeps and asks again, up to 100 ms at a time, whoever
+        came first. Other processes still meet SQLite's own lock.
         """
         if self._turn is None:
             yield
             return
-        if not self._turn.acquire(timeout=_BUSY_S):
+        if not self._turn.acquire(_BUSY_S, urgent=urgent):
             raise Unavailable("records.unavailable", detail="database is locked")
         try:
             yield

@@ -122,7 +122,7 @@ class CommandService:
             if command.state != "requested":
                 raise Conflict("command.not_waiting", id=command_id, state=command.state)
             ended = self._change(command, "cancelled", reason="command.cancelled", ended=True)
-            with self._database.transaction() as connection:
+            with self._database.transaction(urgent=True) as connection:
                 update_commands(connection, [ended])
                 details = {"device_id": command.device_id, "name": command.name}
                 self._audit.record(
@@ -233,7 +233,7 @@ class CommandService:
 
     def _store(self, command: Command, department: str | None, principal: Principal) -> None:
         details = {"device_id": command.device_id, "name": command.name, "cause": command.cause}
-        with self._database.transaction() as connection:
+        with self._database.transaction(urgent=True) as connection:
             insert_command(connection, command, department)
             self._audit.record(principal, "command.requested", "command", command.id, details, connection=connection)
 
@@ -297,7 +297,7 @@ class CommandService:
             moved = position is not None and position > self._durable
             if not changed and not moved:
                 return
-            with self._database.transaction() as connection:
+            with self._database.transaction(urgent=True) as connection:
                 update_commands(connection, changed)
                 if position is not None and moved:
                     save_position(connection, self.name, position)

@@ -131,7 +131,7 @@ class Ledger:
                 for source, reason in sorted(self._dirty_drops)
             ]
             origins = [_origin_row(origin, self._origins[origin]) for origin in sorted(self._dirty_origins)]
-            with self._database.transaction() as connection:
+            with self._database.transaction(urgent=True) as connection:
                 _replace(connection, intake_accounts, ("source",), accounts)
                 _replace(connection, intake_drops, ("source", "reason"), drops)
                 _replace(connection, intake_origins, ("origin",), origins)

@@ -152,7 +152,7 @@ class SqlRejectStore:
     def _write(self) -> None:
         if self._applied == self._durable:
             return
-        with self._database.transaction() as connection:
+        with self._database.transaction(urgent=True) as connection:
             if self._raws:
                 connection.execute(intake_raws.insert(), self._raws)
             if self._rejects:

@@ -58,7 +58,7 @@ class RuleStore:
     def _writing(self) -> Iterator[Connection]:
         """Run a block as one transaction; raises Unavailable ``rules.store_failed`` where it cannot be kept."""
         try:
-            with self._database.transaction() as connection:
+            with self._database.transaction(urgent=True) as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise Unavailable("rules.store_failed", detail=type(error).__name__) from error

@@ -30,6 +30,9 @@ from gulou.kernel.clock import to_rfc3339
 from gulou.kernel.errors import GulouError
 
 _FAILURES_ALLOWED = 3
+_Waiting = dict[int, tuple[Judge, State, int]]
+"""What a batch has changed and not judged yet, with the time of the newest reading; by the state's identity."""
+
 _DEFECTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, AssertionError, GulouError)
 
 
@@ -220,15 +223,16 @@ class Engine:
     def apply(self, batch: LogBatch) -> None:
         """Judge one batch. What fell due before it was received comes first."""
         self.advance(batch.received_at_us)
-        waiting: dict[tuple[str, str], tuple[Judge, State, int]] = {}
+        waiting: _Waiting = {}
         for reading in batch.readings:
             if reading.dataset_id is not None:
                 continue
+            age_us = batch.received_at_us - reading.observed_at_us
             for listener in self._index.meeting(reading, self._now_us):
                 judge = listener.judge
                 if judge.quarantined is not None:
                     continue
-                if batch.received_at_us - reading.observed_at_us > judge.rule.max_age_us:
+                if age_us > judge.rule.max_age_us:
                     judge.counters.history += 1
                     continue
                 state = (
@@ -241,26 +245,33 @@ class Engine:
         for judge, state, _ in waiting.values():
             self._evaluate(judge, state)
 
-    def _take(
-        self, judge: Judge, state: State, reading: Reading, waiting: dict[tuple[str, str], tuple[Judge, State, int]]
-    ) -> None:
+    def _take(self, judge: Judge, state: State, reading: Reading, waiting: _Waiting) -> None:
         """Take one reading in; readings of the same time are judged together, once the next time comes."""
-        slot = (judge.rule.id, state.key)
-        before = waiting.get(slot)
-        if before is not None and before[2] != reading.observed_at_us:
+        at_us = reading.observed_at_us
+        before = waiting.get(id(state))
+        if before is not None and before[2] != at_us:
             self._evaluate(judge, state)
-            del waiting[slot]
+            del waiting[id(state)]
         due = state.scheduled_us  # never later than what really falls due
-        if due is not None and due <= reading.observed_at_us and judge.settles_by_reading:
-            self._guard(judge, judge.settle, state, reading.observed_at_us)
-        if self._guard(judge, judge.take, state, reading):
-            waiting[slot] = (judge, state, reading.observed_at_us)
-        self.dirty.add(slot)
+        if due is not None and due <= at_us and judge.settles_by_reading:
+            self._guard(judge, judge.settle, state, at_us)
+        if judge.quarantined is None:
+            try:  # what _guard does, without its call: this runs for each reading and rule
+                if judge.take(state, reading):
+                    waiting[id(state)] = (judge, state, at_us)
+            except _DEFECTS as error:
+                self._failed(judge, error)
+        self.dirty.add((judge.rule.id, state.key))
 
     def _evaluate(self, judge: Judge, state: State) -> None:
+        """Judge a state that ``_take`` has changed, and noted as changed."""
         counters = judge.counters
         begun_ns = time.perf_counter_ns()
-        self._guard(judge, judge.judge, state)
+        if judge.quarantined is None:
+            try:
+                judge.judge(state)
+            except _DEFECTS as error:
+                self._failed(judge, error)
         counters.busy_ns += time.perf_counter_ns() - begun_ns
         counters.evaluations += 1
         self._schedule(judge, state)
@@ -276,10 +287,13 @@ class Engine:
         try:
             return action(*arguments)
         except _DEFECTS as error:
-            judge.counters.failures += 1
-            if judge.counters.failures >= _FAILURES_ALLOWED:
-                judge.quarantined = f"{type(error).__name__}: {error}"[:500]
+            self._failed(judge, error)
             return None
+
+    def _failed(self, judge: Judge, error: Exception) -> None:
+        judge.counters.failures += 1
+        if judge.counters.failures >= _FAILURES_ALLOWED:
+            judge.quarantined = f"{type(error).__name__}: {error}"[:500]
 
     # ---- what judges call
 

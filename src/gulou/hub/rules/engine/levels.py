@@ -20,19 +20,20 @@ def step(switch: Switch, on: bool | None, off: bool | None, at_us: int) -> None:
         switch.since_us = None
 
 
-def conditions(level: Level, value: float | None, scope: StateScope, *, below: bool) -> tuple[bool | None, bool | None]:
-    """Return (condition, way back) of a level."""
+def way_ahead(level: Level, switch: Switch, value: float | None, scope: StateScope, *, below: bool) -> bool | None:
+    """Say whether a level's way to its other side is true: its condition while it is off, its way back while on."""
     limit, clear_limit = level.limit, level.clear_limit
     if limit is not None and clear_limit is not None:
         if value is None:
-            return None, None
-        if below:
-            return value <= limit, value > clear_limit
-        return value >= limit, value < clear_limit
-    on = level.when.evaluate(scope) if level.when is not None else None
-    if level.clear is not None:
-        return on, level.clear.evaluate(scope)
-    return on, None if on is None else not on
+            return None
+        if switch.on:
+            return value > clear_limit if below else value < clear_limit
+        return value <= limit if below else value >= limit
+    if switch.on and level.clear is not None:
+        back: bool | None = level.clear.evaluate(scope)
+        return back
+    on: bool | None = level.when.evaluate(scope) if level.when is not None else None
+    return on if not switch.on or on is None else not on
 
 
 class LevelsJudge(Judge):
@@ -44,6 +45,7 @@ class LevelsJudge(Judge):
         self._below = condition.below
         self._value = condition.value
         self._expires = rule.expires_us is not None
+        self._looks_back = isinstance(condition, Window) or bool(condition.of)
         self.condition = condition
 
     def new_state(self, key: str) -> State:
@@ -58,18 +60,25 @@ class LevelsJudge(Judge):
         value = self.value(scope)
         below, turning = self._below, False
         for level, switch in zip(self._levels, state.switches, strict=True):
-            on, off = conditions(level, value, scope, below=below)
-            step(switch, on, off, at_us)
-            turning = turning or switch.since_us is not None
+            ahead = way_ahead(level, switch, value, scope, below=below)
+            if ahead is False:
+                switch.since_us = None
+            elif switch.since_us is not None:
+                turning = True
+            elif ahead is True:
+                switch.since_us, turning = at_us, True
         if turning:
             self._flip(state, at_us)
 
     def value(self, scope: StateScope) -> float | None:
         """Return the number that limits are held against."""
-        scope.this = self.this(scope)
+        if self._looks_back:
+            scope.this = self.this(scope)
         if self._value is None:
             return scope.this
         found = self._value.evaluate(scope)
+        if type(found) is float:
+            return found
         return float(found) if isinstance(found, int | float) else None
 
     def this(self, scope: StateScope) -> float | None:
@@ -81,6 +90,11 @@ class LevelsJudge(Judge):
         return None
 
     def _next_flip(self, state: State) -> int | None:
+        for switch in state.switches:
+            if switch.since_us is not None:
+                break
+        else:
+            return None  # nearly always
         due: int | None = None
         for level, switch in zip(self._levels, state.switches, strict=True):
             if switch.since_us is not None:
