@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -14,84 +15,124 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto_pub is not installed"),
 ]
 
-GAUGE = "urn:ngsi-ld:WaterLevelObserved:gauge-1"
-TOPIC = "gulou/gauge-1/readings"
+PARTS = ("received", "stored", "rejected", "dropped")
 
 
-@pytest.fixture
-def device(server, gulou, lines) -> dict:
-    made = gulou("devices", "add", "gauge-1", "--entity", "WaterLevelObserved:gauge-1", "--data", server.data, "--json")
-    return lines(made.stdout)[0]
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory, running_gulou) -> Iterator:
+    """A server for all tests of this module; each has a device of its own."""
+    running = running_gulou(tmp_path_factory.mktemp("city") / "data").start()
+    yield running
+    running.stop()
 
 
-@pytest.fixture
-def publish(server, device):
-    """Publish by mosquitto_pub; returns its exit code."""
+@pytest.fixture(scope="module")
+def admin(city) -> Iterator:
+    with closing(city.admin()) as client:
+        yield client
 
-    def send(message: str, secret: str | None = None, topic: str = TOPIC, user: str = "gauge-1") -> int:
+
+class Gauge:
+    """A registered device, and its voice: mosquitto_pub."""
+
+    def __init__(self, name: str, secret: str, port: int) -> None:
+        self.name = name
+        self.entity = f"urn:ngsi-ld:WaterLevelObserved:{name}"
+        self.topic = f"gulou/{name}/readings"
+        self._secret = secret
+        self._port = port
+
+    def publish(self, message: str, **other: str) -> int:
+        """Publish at QoS 1; returns the exit code."""
+        as_user = {"user": self.name, "secret": self._secret, **other}
         return subprocess.run(
             [
-                *("mosquitto_pub", "-h", "127.0.0.1", "-p", str(server.mqtt_port), "-q", "1", "-V", "mqttv311"),
-                *("-u", user, "-P", secret or device["secret"], "-t", topic, "-m", message),
+                *("mosquitto_pub", "-h", "127.0.0.1", "-p", str(self._port), "-q", "1", "-V", "mqttv311"),
+                *("-u", as_user["user"], "-P", as_user["secret"], "-t", self.topic, "-m", message),
             ],
             capture_output=True,
             check=False,
             timeout=20,
         ).returncode
 
-    return send
+
+@pytest.fixture
+def gauge(city, admin, request) -> Gauge:
+    name = f"gauge-{abs(hash(request.node.name)) % 10**9}"
+    binding = {"entity_id": f"urn:ngsi-ld:WaterLevelObserved:{name}", "entity_type": "WaterLevelObserved"}
+    admin.post("/devices", json={"id": name, "name": name, "adapter": "mqtt", "bindings": [binding]}).raise_for_status()
+    secret = admin.post(f"/devices/{name}/credentials", json={}).json()["secret"]
+    return Gauge(name, secret, city.mqtt_port)
 
 
-def accounts(admin) -> dict[str, int]:
-    total = admin.get("/accounting").json()["total"]
-    return {part: total[part] for part in ("received", "stored", "rejected", "dropped")}
+@pytest.fixture
+def added(admin):
+    """Say how much was added to the account of MQTT since the test began."""
+    before = account(admin)
+    return lambda: {part: count - before[part] for part, count in account(admin).items()}
 
 
-def test_a_reading_appears_among_the_entities_and_in_history(server, publish, wait_for) -> None:
-    assert publish('{"waterLevel": 1.23, "observedAt": "2026-01-01T08:00:00+08:00"}') == 0
+def account(admin) -> dict[str, int]:
+    found = [one for one in admin.get("/accounting").json()["accounts"] if one["source"] == "mqtt"]
+    return {part: sum(one[part] for one in found) for part in PARTS}
 
-    with closing(server.admin()) as admin:
-        entity = wait_for(lambda: admin.get(f"/entities/{GAUGE}").json().get("waterLevel"))
-        rows = admin.get(f"/entities/{GAUGE}/history", params={"property": "waterLevel", "last": "100000h"})
-        device = admin.get("/devices/gauge-1").json()
+
+def rejects(admin, gauge: Gauge) -> list[dict]:
+    return admin.get("/rejected", params={"q": gauge.name, "limit": 100}).json()["items"]
+
+
+def test_a_reading_appears_among_the_entities_and_in_history(admin, gauge, wait_for) -> None:
+    assert gauge.publish('{"waterLevel": 1.23, "observedAt": "2026-01-01T08:00:00+08:00"}') == 0
+
+    entity = wait_for(lambda: admin.get(f"/entities/{gauge.entity}").json().get("waterLevel"))
+    rows = admin.get(f"/entities/{gauge.entity}/history", params={"property": "waterLevel", "last": "100000h"})
+    device = admin.get(f"/devices/{gauge.name}").json()
     assert (entity["value"], entity["observedAt"]) == (1.23, "2026-01-01T00:00:00Z")
     assert "1.23" in rows.text
     assert device["last_seen_at"] is not None
 
 
-def test_a_reading_is_seen_by_the_command_line_at_once(server, publish, gulou, lines) -> None:
-    assert publish('{"waterLevel": 2.5}') == 0
+def test_a_reading_is_seen_by_the_command_line_at_once(city, gauge, gulou, lines) -> None:
+    assert gauge.publish('{"waterLevel": 2.5}') == 0
 
-    asked = gulou(
-        "query", "WaterLevelObserved", "--id", "*gauge-1", "--property", "waterLevel", "--json", "--data", server.data
-    )
-
+    wanted = ("WaterLevelObserved", "--id", gauge.entity, "--property", "waterLevel")
+    asked = gulou("query", *wanted, "--json", "--data", city.data)
     assert [one["value"] for one in lines(asked.stdout)] == [2.5]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"secret": "wrong"}, {"user": "nobody"}, {"user": "admin"}], ids=["secret", "device", "person"]
-)
-def test_a_stranger_is_refused_and_nothing_is_stored(server, publish, wrong: dict) -> None:
-    assert publish('{"waterLevel": 9}', **wrong) != 0
-
-    with closing(server.admin()) as admin:
-        assert admin.get(f"/entities/{GAUGE}").status_code == 404
-        assert accounts(admin)["stored"] == 0
+WRONG_VOICES = [{"secret": "wrong"}, {"user": "nobody"}, {"user": "admin"}]
 
 
-def test_garbage_is_acknowledged_and_listed_as_rejected_with_its_bytes(server, publish) -> None:
+@pytest.mark.parametrize("wrong", WRONG_VOICES, ids=["secret", "device", "person"])
+def test_a_stranger_is_refused_and_nothing_is_stored(admin, gauge, added, wrong: dict) -> None:
+    assert gauge.publish('{"waterLevel": 9}', **wrong) != 0
+
+    assert admin.get(f"/entities/{gauge.entity}").status_code == 404
+    assert added() == {"received": 0, "stored": 0, "rejected": 0, "dropped": 0}
+
+
+def test_a_device_cannot_speak_for_another(admin, gauge, added) -> None:
+    gauge.topic = "gulou/another/readings"
+
+    gauge.publish('{"waterLevel": 9}')
+
+    assert added()["stored"] == 0
+
+
+def test_garbage_is_acknowledged_and_listed_as_rejected_with_its_bytes(admin, gauge, added) -> None:
     garbage = "\x02not json {{{ 水"
-    assert publish(garbage) == 0
+    assert gauge.publish(garbage) == 0
 
-    with closing(server.admin()) as admin:
-        (rejected,) = admin.get("/rejected").json()["items"]
-        whole = admin.get(f"/rejected/{rejected['id']}").json()
-        after = accounts(admin)
-    assert (rejected["code"], rejected["device_id"], rejected["address"]) == ("payload.malformed", "gauge-1", TOPIC)
+    (rejected,) = rejects(admin, gauge)
+    whole = admin.get(f"/rejected/{rejected['id']}").json()
+    assert (rejected["code"], rejected["device_id"], rejected["address"]) == (
+        "payload.malformed",
+        gauge.name,
+        gauge.topic,
+    )
     assert base64.b64decode(whole["raw_base64"]) == garbage.encode()
     assert rejected["message"]
-    assert after == {"received": 1, "stored": 0, "rejected": 1, "dropped": 0}
+    assert added() == {"received": 1, "stored": 0, "rejected": 1, "dropped": 0}
 
 
 WRONG = [
@@ -103,35 +144,31 @@ WRONG = [
 ]
 
 
-def test_each_kind_of_bad_reading_has_its_reason_and_good_ones_go_on(server, publish) -> None:
-    sent = [publish(message) for message, _ in WRONG]
-    sent.append(publish('{"waterLevel": 1.5}'))
+def test_each_kind_of_bad_reading_has_its_reason_and_good_ones_go_on(admin, gauge, added) -> None:
+    sent = [gauge.publish(message) for message, _ in WRONG]
+    sent.append(gauge.publish('{"waterLevel": 1.5}'))
 
     assert sent == [0] * (len(WRONG) + 1)
-    with closing(server.admin()) as admin:
-        rejected = admin.get("/rejected").json()["items"]
-        after = accounts(admin)
-    assert sorted(one["code"] for one in rejected) == sorted(code for _, code in WRONG)
-    assert after == {"received": 6, "stored": 1, "rejected": 5, "dropped": 0}
+    assert sorted(one["code"] for one in rejects(admin, gauge)) == sorted(code for _, code in WRONG)
+    assert added() == {"received": 6, "stored": 1, "rejected": 5, "dropped": 0}
 
 
-def test_the_page_s_sums_are_those_of_the_metrics(server, publish) -> None:
-    publish('{"waterLevel": 1.5}')
-    publish("garbage")
+def test_the_page_s_sums_are_those_of_the_metrics(city, admin, gauge) -> None:
+    gauge.publish('{"waterLevel": 1.5}')
+    gauge.publish("garbage")
 
-    with closing(server.admin()) as admin:
-        metrics = admin.get(f"{server.url}/metrics").text
-        total = accounts(admin)
+    metrics = admin.get(f"{city.url}/metrics").text.splitlines()
+    shown = account(admin)
+    assert shown["stored"] > 0
+    assert shown["received"] == shown["stored"] + shown["rejected"] + shown["dropped"]
+    for part, count in shown.items():
+        assert f'gulou_readings_{part}_total{{source="mqtt"}} {count}.0' in metrics
 
-    assert total == {"received": 2, "stored": 1, "rejected": 1, "dropped": 0}
-    for part, count in total.items():
-        assert f'gulou_readings_{part}_total{{source="mqtt"}} {count}.0' in metrics.splitlines()
 
-
-def test_rejected_readings_are_read_again_after_the_mapping_is_mended(server, gulou, lines, tmp_path) -> None:
-    at = ("--data", server.data)
+def test_rejected_readings_are_read_again_after_the_mapping_is_mended(city, admin, gulou, lines, tmp_path) -> None:
+    at = ("--data", city.data)
     gulou("new", "pack", "harbour", *at)
-    mapping = server.data / "packs" / "harbour" / "sources" / "levels.mapping.yaml"
+    mapping = city.data / "packs" / "harbour" / "sources" / "levels.mapping.yaml"
     good = mapping.read_text(encoding="utf-8")
     mapping.write_text(good.replace("waterLevel, unit: m", "waterLevle, unit: m"), encoding="utf-8")
     gulou("pack", "enable", "harbour", *at)
@@ -142,10 +179,10 @@ def test_rejected_readings_are_read_again_after_the_mapping_is_mended(server, gu
 
     mapping.write_text(good, encoding="utf-8")
     gulou("pack", "enable", "harbour", *at)
-    with closing(server.admin()) as admin:
-        again = admin.post("/rejected/replay", json={"source": "load:harbour-levels"}).json()
-        twice = admin.post("/rejected/replay", json={"source": "load:harbour-levels"}).json()
-        states = {one["replayed"] for one in admin.get("/rejected").json()["items"]}
+    again = admin.post("/rejected/replay", json={"source": "load:harbour-levels"}).json()
+    twice = admin.post("/rejected/replay", json={"source": "load:harbour-levels"}).json()
+    found = admin.get("/rejected", params={"source": "load:harbour-levels"}).json()["items"]
+    states = {one["replayed"] for one in found}
 
     assert (again["replayed"], again["stored"], again["rejected"]) == (5, 5, 0)
     assert (twice["replayed"], twice["stored"]) == (0, 0)
