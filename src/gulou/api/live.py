@@ -201,5 +201,5 @@ async def _sleep_until(awake: asyncio.Event, due: float, loop: asyncio.AbstractE
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
     try:
         await socket.close(code, reason)
-    except RuntimeError:  # it has left already
+    except (RuntimeError, WebSocketDisconnect):  # it has left already, or its connection broke
         return
