@@ -62,16 +62,19 @@ class RunningGulou:
     """A server process under test.
 
     Attributes:
+        port: of page and API; 0: any free one.
         said: what it printed at its start: url, mqtt_port, pid, data, and at the first start user and password.
     """
 
     data: Path
     command: tuple[str, ...] = ("run",)
+    port: int = 0
     said: dict = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout_s: float = 90) -> RunningGulou:
-        arguments = [*GULOU, *self.command, "--port", "0", "--mqtt-port", "0", "--data", str(self.data), "--json"]
+        ports = ["--port", str(self.port), "--mqtt-port", "0"]
+        arguments = [*GULOU, *self.command, *ports, "--data", str(self.data), "--json"]
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, env={**os.environ, "GULOU_LANG": "en"})
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -66,5 +67,56 @@ def sign_in() -> Callable[[Page, str, str], None]:
         page.get_by_test_id("sign-in-password").fill(password)
         page.get_by_test_id("sign-in-submit").click()
         page.get_by_test_id("city-map").wait_for()
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def stormy_city(running_gulou, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """One small city with a cloudburst, for all tests that only look at pages or add things of their own."""
+    folder = tmp_path_factory.mktemp("stormy-city")
+    demo = running_gulou(folder / "data", ("demo", "--devices", "150", "--storm-after", "1")).start()
+    yield demo
+    demo.stop()
+
+
+@pytest.fixture(scope="session")
+def chief(stormy_city) -> Iterator[httpx.Client]:
+    """The city's API, as its admin."""
+    client = stormy_city.admin()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def cookie_of(stormy_city, chief: httpx.Client) -> Callable[[str], dict]:
+    """The session cookie of an account that has one role; it is made when first asked for."""
+    known: dict[str, dict] = {}
+
+    def cookie(role: str) -> dict:
+        if role not in known:
+            made = chief.post("/users", json={"name": f"test-{role}", "roles": [role]}).raise_for_status().json()
+            with httpx.Client(base_url=stormy_city.url, trust_env=False) as client:
+                body = {"name": f"test-{role}", "password": made["password"]}
+                client.post("/api/v1/session", json=body).raise_for_status()
+                name, value = next(iter(client.cookies.items()))
+            known[role] = {"name": name, "value": value, "url": stormy_city.url}
+        return known[role]
+
+    return cookie
+
+
+@pytest.fixture
+def visit(page: Page, stormy_city, cookie_of: Callable[[str], dict]) -> Callable[..., Page]:
+    """Go to a page of the stormy city as somebody with a role, signed in already."""
+
+    def go(path: str, role: str = "admin", language: str = "en", theme: str = "dark") -> Page:
+        page.context.add_cookies([cookie_of(role)])
+        settings = {"gulou.language": language, "gulou.theme": theme}
+        keep = ";".join(f"localStorage['{key}'] ??= '{value}'" for key, value in settings.items())
+        page.add_init_script(keep)
+        page.goto(stormy_city.url + path, wait_until="domcontentloaded")
+        page.get_by_test_id("profile-menu").wait_for()
+        return page
 
     return go

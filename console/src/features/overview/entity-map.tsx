@@ -179,7 +179,8 @@ function startView(at: string | undefined, base: GeoJSON.FeatureCollection) {
 
 /** A zoom that shows a box of so many degrees between the panels. */
 function fitZoom(width: number, height: number): number {
-  const across = Math.max(320, globalThis.innerWidth - 660);
+  const panels = globalThis.innerWidth < 1000 ? 40 : 660;
+  const across = Math.max(320, globalThis.innerWidth - panels);
   const down = Math.max(320, globalThis.innerHeight - 90);
   const byWidth = Math.log2((across * 360) / (512 * Math.max(width, 1e-4)));
   const byHeight = Math.log2((down * 360 * 0.85) / (512 * Math.max(height, 1e-4)));

@@ -27,6 +27,15 @@ test("an entity without a place is not on the map", () => {
   expect(store.get("urn:x:y:1")?.lon).toBe(113);
 });
 
+test("who watches an entity hears of it where no map has been loaded", () => {
+  const store = new EntityStore();
+  const hear = vi.fn();
+  store.watch("urn:x:y:1", hear);
+  const update = { id: "urn:x:y:1", type: "Pump", values: { powerState: "on" } };
+  store.apply([update], 1);
+  expect(hear).toHaveBeenCalledExactlyOnceWith(update);
+});
+
 test("an older observation does not make an entity look older", () => {
   const store = new EntityStore();
   store.replace([drain()]);

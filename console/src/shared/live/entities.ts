@@ -68,31 +68,28 @@ export class EntityStore {
         this.byId.delete(update.id);
         continue;
       }
-      const point = centreOf(update.location);
-      let entity = this.byId.get(update.id);
-      if (!entity) {
-        if (!point) continue;
-        entity = {
-          id: update.id,
-          type: update.type,
-          name: null,
-          lon: point[0],
-          lat: point[1],
-          state: null,
-          observedAt: null,
-          values: {},
-        };
-        this.byId.set(update.id, entity);
-      }
-      if (point) [entity.lon, entity.lat] = point;
-      if (update.values) entity.values = { ...entity.values, ...update.values };
-      if (update.state !== undefined) entity.state = update.state;
-      const observed = update.observedAt ? Date.parse(update.observedAt) : Number.NaN;
-      if (!Number.isNaN(observed)) entity.observedAt = Math.max(observed, entity.observedAt ?? 0);
+      this.place(update);
+      // Who watches one entity hears of it even where no map has been loaded yet.
       for (const watcher of this.watchers.get(update.id) ?? []) watcher(update);
     }
     this.lastFrameAt = at;
     this.changed();
+  }
+
+  private place(update: EntityUpdate): void {
+    const point = centreOf(update.location);
+    let entity = this.byId.get(update.id);
+    if (!entity) {
+      if (!point) return;
+      const [lon, lat] = point;
+      entity = { id: update.id, type: update.type, name: null, lon, lat, state: null, observedAt: null, values: {} };
+      this.byId.set(update.id, entity);
+    }
+    if (point) [entity.lon, entity.lat] = point;
+    if (update.values) entity.values = { ...entity.values, ...update.values };
+    if (update.state !== undefined) entity.state = update.state;
+    const observed = update.observedAt ? Date.parse(update.observedAt) : Number.NaN;
+    if (!Number.isNaN(observed)) entity.observedAt = Math.max(observed, entity.observedAt ?? 0);
   }
 
   watch(id: string, watcher: Watcher): () => void {

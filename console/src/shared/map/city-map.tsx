@@ -28,12 +28,6 @@ interface CityMapProps {
   onReady?: (map: MapLibreMap) => (() => void) | undefined;
 }
 
-/** What the panels at both sides of a wide map leave free. */
-function roomFor(holder: HTMLElement) {
-  const wide = holder.clientWidth >= 1200;
-  return { top: 24, bottom: 24, left: wide ? 292 : 24, right: wide ? 220 : 24 };
-}
-
 const EMPTY_BOX: [number, number, number, number] = [73, 18, 135, 53];
 
 /** The base city, without any live entity. It asks nothing of any other server. */
@@ -55,7 +49,7 @@ export function CityMap({ base, theme, language, label, view, interactive = true
         style: baseStyle(base, startTheme, startLanguage),
         ...(start
           ? { center: [start.lon, start.lat] as [number, number], zoom: start.zoom }
-          : { bounds: boxOf(base), fitBoundsOptions: { padding: roomFor(holder.current) } }),
+          : { bounds: boxOf(base), fitBoundsOptions: { padding: 24 } }),
         interactive,
         attributionControl: false,
         localIdeographFontFamily: "'Noto Sans SC Variable', sans-serif",
@@ -96,10 +90,14 @@ export function CityMap({ base, theme, language, label, view, interactive = true
 
   useEffect(() => {
     const map = mapRef.current;
-    if (!map?.isStyleLoaded()) return;
-    for (const layer of NAMED_LAYERS) {
-      if (map.getLayer(layer)) map.setLayoutProperty(layer, "text-field", nameExpression(language) as never);
-    }
+    if (!map) return;
+    const rename = () => {
+      for (const layer of NAMED_LAYERS) {
+        if (map.getLayer(layer)) map.setLayoutProperty(layer, "text-field", nameExpression(latest.current.language) as never);
+      }
+    };
+    if (map.isStyleLoaded()) rename();
+    else void map.once("idle", rename);
   }, [language]);
 
   return <div ref={holder} className="city-map" style={{ background: groundColour(theme) }} />;
