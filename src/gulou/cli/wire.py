@@ -72,8 +72,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         listen: whether adapters open their sockets.
     """
     found = list(find_adapters([place.adapters]))
-    _check_names(place, found)
     settings = SettingsReader(place.settings, os.environ)
+    _check_settings(place, settings, found)
     clock = SystemClock()
     place.check_records()
     database = Database(server.records_url) if server.records_url else Database.at(place.records)
@@ -220,10 +220,13 @@ def find_mapping(name: str, place: Place) -> Mapping:
     return registry.get(name)
 
 
-def _check_names(place: Place, found: Iterable[FoundAdapter]) -> None:
-    """Refuse a mistyped section or variable; raises Invalid ``settings.unknown_…`` that names the nearest."""
+def _check_settings(place: Place, settings: SettingsReader, found: Iterable[FoundAdapter]) -> None:
+    """Refuse a wrong setting before anything is built; raises Invalid ``settings.…`` that names the nearest."""
     adapters = {section_of(one.manifest.name): one.settings_class() for one in found if one.manifest.settings}
-    check_names({**SECTIONS, **adapters}, place.settings, os.environ, _OTHER_VARIABLES)
+    known = {**SECTIONS, **adapters}
+    check_names(known, place.settings, os.environ, _OTHER_VARIABLES)
+    for section, kind in known.items():
+        settings.read(section, kind)
 
 
 def _adapters(

@@ -126,7 +126,7 @@ def test_a_new_adapter_passes_its_own_tests_and_the_server_finds_it(gulou, runni
     with closing(running.admin()) as admin:
         adapters = {one["name"]: one["state"] for one in admin.get("/system").json()["adapters"]}
     running.stop()
-    assert adapters["gauge-tcp"] == "running"
+    assert adapters["gauge-tcp"] == "up"
     assert {"mqtt", "http"} <= set(adapters)
 
 
