@@ -153,7 +153,7 @@ def test_a_user_can_sign_in_with_the_printed_password(at, lines, city) -> None:
     answer = httpx.post(f"{city.url}/api/v1/session", json=body, trust_env=False)
 
     assert answer.status_code == 201
-    assert answer.json()["must_change_password"] is True
+    assert answer.json()["principal"]["must_change_password"] is True
     assert "vera" in {one["name"] for one in lines(at("user", "list", "--json").stdout)}
 
 
