@@ -20,6 +20,9 @@ export interface TimeChartProps {
 
 const FONT = "'Noto Sans SC Variable', sans-serif";
 
+/** On so short an axis minutes alone would repeat themselves. */
+const SECONDS_BELOW_MS = 8 * 60_000;
+
 /** One series over time. What it shows is also told in words, for those who don't see it. */
 export default function TimeChart({ points, unit, label, theme, language, height = 180, step = false }: TimeChartProps) {
   const holder = useRef<HTMLDivElement>(null);
@@ -43,7 +46,9 @@ export default function TimeChart({ points, unit, label, theme, language, height
     const ink = (name: string) => style.getPropertyValue(name).trim();
     const accent = ink("--accent");
     const locale = language.startsWith("zh") ? "zh-CN" : "en-GB";
-    const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    const span = (points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0);
+    const seconds = span < SECONDS_BELOW_MS ? ({ second: "2-digit" } as const) : {};
+    const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", ...seconds, hourCycle: "h23" });
     const exact = new Intl.DateTimeFormat(locale, {
       month: "2-digit",
       day: "2-digit",
