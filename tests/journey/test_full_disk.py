@@ -19,10 +19,19 @@ def send(running, secret: str, level: float) -> httpx.Response:
     )
 
 
-def test_a_full_disk_is_said_and_nothing_acknowledged_is_lost(running_gulou, gulou, lines, tmp_path) -> None:
+@pytest.fixture
+def running(running_gulou, tmp_path):
+    """A server that the test starts and stops; none is left behind."""
+    made = running_gulou(tmp_path / "data")
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.kill()
+
+
+def test_a_full_disk_is_said_and_nothing_acknowledged_is_lost(running, gulou, lines, tmp_path) -> None:
     data = tmp_path / "data"
     at = ("--data", data)
-    running = running_gulou(data).start()
+    running.start()
     made = gulou("devices", "add", "gauge-1", "--entity", "WaterLevelObserved:gauge-1", "--json", *at)
     secret = lines(made.stdout)[0]["secret"]
     assert send(running, secret, 1.5).status_code == 200

@@ -104,7 +104,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_a_new_adapter_passes_its_own_tests_and_the_server_finds_it(gulou, running_gulou, tmp_path) -> None:
+@pytest.fixture
+def running(running_gulou, tmp_path):
+    """A server that the test starts and stops; none is left behind."""
+    made = running_gulou(tmp_path / "data")
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.kill()
+
+
+def test_a_new_adapter_passes_its_own_tests_and_the_server_finds_it(gulou, running, tmp_path) -> None:
     data = tmp_path / "data"
     gulou("new", "adapter", "gauge-tcp", "--data", data)
     folder = data / "adapters" / "gauge_tcp"
@@ -122,7 +131,7 @@ def test_a_new_adapter_passes_its_own_tests_and_the_server_finds_it(gulou, runni
     assert tested.returncode == 0, tested.stdout
     assert " passed" in tested.stdout
 
-    running = running_gulou(data).start()
+    running.start()
     with closing(running.admin()) as admin:
         adapters = {one["name"]: one["state"] for one in admin.get("/system").json()["adapters"]}
     running.stop()
