@@ -115,9 +115,14 @@ def look_of(page: Page, language: str, theme: str) -> None:
     page.locator(f'html[lang^="{language}"][data-theme="{theme}"]').wait_for(state="attached")
     # Nothing may be judged half-way through a change of colour.
     page.evaluate(
-        """() => Promise.allSettled(document.getAnimations()
-            .filter(one => one.effect.getTiming().iterations !== Infinity)
-            .map(one => one.finished)).then(() => null)"""
+        """async () => {
+            const frame = () => new Promise(requestAnimationFrame);
+            const moving = () => document.getAnimations().filter(one => one.effect.getTiming().iterations !== Infinity);
+            for (let calm = 0; calm < 4; calm = moving().length ? 0 : calm + 1) {
+                await Promise.allSettled(moving().map(one => one.finished));
+                await frame();
+            }
+        }"""
     )
 
 
