@@ -59,20 +59,23 @@ function Rows({ title, rows }: { title: string; rows: Row[] }) {
   if (rows.length === 0) return null;
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   return (
-    <section aria-label={title}>
+    <section>
       <h2 style={{ fontSize: 16, marginBottom: 8 }}>{title}</h2>
-      <Table<Row>
-        size="small"
-        pagination={false}
-        scroll={{ x: "max-content" }}
-        rowKey={(row) => JSON.stringify([row.name, row.kind, row.message])}
-        dataSource={rows}
-        columns={columns.map((name) => ({
-          title: name,
-          dataIndex: name,
-          render: (value: unknown) => <span className="num">{value !== null && typeof value === "object" ? JSON.stringify(value) : plain(value)}</span>,
-        }))}
-      />
+      {/* The keyboard must be able to scroll it: antd's own scrolling box takes no focus. */}
+      <div role="region" aria-label={title} tabIndex={0} style={{ overflowX: "auto" }}>
+        <Table<Row>
+          size="small"
+          pagination={false}
+          style={{ minWidth: "max-content" }}
+          rowKey={(row) => JSON.stringify([row.name, row.kind, row.message])}
+          dataSource={rows}
+          columns={columns.map((name) => ({
+            title: name,
+            dataIndex: name,
+            render: (value: unknown) => <span className="num">{value !== null && typeof value === "object" ? JSON.stringify(value) : plain(value)}</span>,
+          }))}
+        />
+      </div>
     </section>
   );
 }

@@ -38,7 +38,10 @@ export function syncWithLive(client: QueryClient, onWarning: (warning: WarningVi
     onLive("device", (item) => {
       const { id, change } = item as { id: string; change?: string };
       if (change === "connected" || change === "disconnected") markOnline(client, id, change === "connected");
-      else later([KEY.devices, "one", id]);
+      else {
+        later([KEY.devices, "one", id]);
+        later([KEY.devices, "list"]);
+      }
       later([KEY.devices, "summary"]);
     }),
     onLive("accounting", (item) => {
