@@ -44,6 +44,21 @@ test("a device that goes offline is shown so in every list", () => {
   end();
 });
 
+test("a new device makes the lists be asked for again, one that only connects does not", () => {
+  vi.useFakeTimers();
+  const client = new QueryClient();
+  const invalidate = vi.spyOn(client, "invalidateQueries");
+  const end = syncWithLive(client, () => undefined);
+  receive({ kind: "device", items: [{ id: "d1", change: "connected" }] });
+  vi.advanceTimersByTime(2000);
+  expect(invalidate).not.toHaveBeenCalledWith({ queryKey: ["devices", "list"] });
+  receive({ kind: "device", items: [{ id: "d9", change: "created" }] });
+  vi.advanceTimersByTime(2000);
+  expect(invalidate).toHaveBeenCalledWith({ queryKey: ["devices", "list"] });
+  end();
+  vi.useRealTimers();
+});
+
 test("an object that nobody looked at is not kept", () => {
   const client = new QueryClient();
   const end = syncWithLive(client, () => undefined);
