@@ -153,6 +153,8 @@ class LiveSources:
         self._offer_device(message.device_id, item)
 
     def _on_device(self, message: DeviceChanged) -> None:
+        if message.change == "credentials":  # nothing that anybody can see of a device
+            return
         item = LiveDevice.model_validate({"id": message.device_id, "change": message.change})
         self._offer_device(message.device_id, item)
 

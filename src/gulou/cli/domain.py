@@ -49,6 +49,7 @@ class Domain:
 
     Args:
         settings: reads one section; stories give every component its defaults.
+        adapters: those that devices may name; None: any, as in stories.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Domain:
         access: AccessService,
         settings: SettingsReader,
         log_folder: Path | None,
+        adapters: frozenset[str] | None = None,
     ) -> None:
         audit = access.audit
         self.clock, self.bus, self.context, self.vocabulary, self.access = clock, bus, context, vocabulary, access
@@ -73,6 +75,7 @@ class Domain:
             audit,
             self.credentials,
             knows=vocabulary,
+            adapters=adapters,
             settings=settings.read("devices", DeviceSettings),
         )
         context.place_by(self._place_of)

@@ -88,7 +88,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         context_store, clock, bus, vocabulary, access.audit, settings.read("context", ContextSettings)
     )
     log = SegmentLog(place.log, settings.read("log", LogSettings))
-    domain = Domain(database, log, clock, bus, context, vocabulary, access, settings, place.log)
+    names = frozenset(one.manifest.name for one in found)
+    domain = Domain(database, log, clock, bus, context, vocabulary, access, settings, place.log, names)
     history = HistoryService(place.history, clock, settings.read("history", HistorySettings))
     for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules):
         domain.intake.add_consumer(consumer)

@@ -79,6 +79,7 @@ def test_warnings_incidents_commands_and_devices_are_pushed(drains, level):
         assert next_of(socket, "command")["item"]["device_id"] == "pump-1"
         drains.client.post(f"/api/v1/warnings/{warning['id']}/open-incident", json={})
         assert next_of(socket, "incident")["item"]["warning_ids"] == [warning["id"]]
+        drains.services.devices.set_credentials("pump-1", Principal.system("test"))  # is not told
         drains.services.devices.connected("pump-1")
         assert next_of(socket, "device")["items"] == [{"id": "pump-1", "change": "connected", "reason": None}]
 

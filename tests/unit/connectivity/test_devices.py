@@ -463,3 +463,72 @@ def test_a_subscriber_may_ask_the_registry(place, registry):
     place.bus.subscribe(DeviceChanged, lambda m: asked.append(registry.find_device(m.device_id)), name="asks")
     registry.create(device(), ADMIN)
     assert asked[0].id == "drain-1"
+
+
+def test_a_changed_secret_is_announced(place, registry):
+    registry.create(device(), ADMIN)
+    secret = registry.set_credentials("drain-1", ADMIN)
+    registry.set_credentials("drain-1", ADMIN, "chosen by hand")
+    registry.bulk(b'{"id": "drain-1", "secret": "by a file"}\n', "ndjson", ADMIN)
+    registry.revoke_credentials("drain-1", ADMIN)
+    assert [message.change for message in place.messages] == ["created", *["credentials"] * 4]
+    assert not place.credentials.verify("drain-1", secret)
+    assert not place.credentials.has("drain-1")
+    assert place.audit.list(AuditFilter()).items[0].action == "device.secret_revoked"
+
+
+def test_only_who_may_change_a_device_takes_its_secret_away(place, registry):
+    registry.create(device(department="water"), ADMIN)
+    registry.set_credentials("drain-1", ADMIN)
+    with pytest.raises(Denied):
+        registry.revoke_credentials("drain-1", Principal(kind="user", id="u", name="u"))
+    assert place.credentials.has("drain-1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "nearest"),
+    [
+        ({"adapter": "mqt"}, "device.adapter_unknown", "mqtt"),
+        ({"adapter": "zigbee"}, "device.adapter_unknown", "http, mqtt"),
+        ({"bindings": (star(DRAIN, "WaterLevelObservd"),)}, "device.type_unknown", "WaterLevelObserved"),
+        (
+            {"bindings": (Binding(DRAIN, "WaterLevelObserved", "level", "waterLevl"),)},
+            "device.property_unknown",
+            "waterLevel",
+        ),
+        (
+            {"bindings": (Binding(DRAIN, "WaterLevelObserved", "waterLevl"),)},
+            "device.property_unknown",
+            "waterLevel",
+        ),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused_with_the_nearest(place, changes, code, nearest):
+    registry = place.open(knows=Vocabulary.load(), adapters=frozenset(("http", "mqtt")))
+    registry.create(device(bindings=(star(DRAIN),)), ADMIN)
+    line = msgspec.json.encode({"id": "drain-2", "adapter": "mqtt", **changes})
+    tries = (
+        lambda: registry.create(device("drain-2", **changes), ADMIN),
+        lambda: registry.change("drain-1", changes, ADMIN),
+    )
+    for attempt in tries:
+        with pytest.raises(Invalid) as refused:
+            attempt()
+        assert (refused.value.code, refused.value.params["nearest"]) == (code, nearest)
+    assert registry.bulk(line, "ndjson", ADMIN, dry_run=True).lines[0].code == code
+
+
+def test_what_is_no_longer_known_stands_in_the_way_of_no_other_change(place):
+    place.registry.create(device(adapter="gone", bindings=(star(DRAIN, "Gone"),)), ADMIN)
+    registry = place.open(knows=Vocabulary.load(), adapters=frozenset(("mqtt",)))
+    assert registry.change("drain-1", {"name": "new"}, ADMIN).name == "new"
+    more = (star(DRAIN, "Gone"), star(PUMP, "Pump"))
+    assert registry.change("drain-1", {"bindings": more}, ADMIN).bindings == more
+
+
+def test_a_line_as_the_registry_shows_it_is_taken_and_what_it_says_of_presence_is_not(registry):
+    registry.create(device(), ADMIN)
+    line = b'{"id":"drain-1","name":"new","online":true,"last_seen_at":"x","created_at":"x","version":7,"mapping":null}'
+    report = registry.bulk(line, "ndjson", ADMIN)
+    known = registry.get_device("drain-1")
+    assert (report.updated, known.name, known.online, known.version) == (1, "new", None, 2)

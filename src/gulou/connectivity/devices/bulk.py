@@ -54,6 +54,11 @@ class BulkFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType | None = msgspec.UNSET
+    # What a device that was read from the registry says besides; not for a file to say, so it is passed over.
+    online: Any = None
+    last_seen_at: Any = None
+    created_at: Any = None
+    version: Any = None
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given, without the secret."""

@@ -19,7 +19,11 @@ class DeviceDisconnected(Message, frozen=True, kw_only=True):
 
 
 class DeviceChanged(Message, frozen=True, kw_only=True):
-    """A device was registered, altered or removed (``change``: ``created``, ``updated``, ``deleted``)."""
+    """A device was registered, altered or removed, or its secret was changed or taken away.
+
+    Args:
+        change: ``created``, ``updated``, ``deleted`` or ``credentials``.
+    """
 
     device_id: str
     change: str

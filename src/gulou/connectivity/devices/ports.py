@@ -36,7 +36,10 @@ class CredentialKeeper(Protocol):
 
 
 class PropertyNames(Protocol):
-    """The vocabulary, which tells the bindings of a device with ``*`` for two entities apart."""
+    """The vocabulary: what may be bound, and which of two ``*`` bindings a channel belongs to."""
+
+    def get_type(self, name: str, /) -> object:
+        """Raises NotFound, with ``nearest``, when there is no such type."""
 
     def get_property(self, type_name: str, name: str, /) -> object:
-        """Raises NotFound when the type has no such property."""
+        """Raises NotFound, with ``nearest``, when the type has no such property."""

@@ -24,7 +24,7 @@ class Provisioner:
     """Takes one bulk file, part by part; the registry's lock is held meanwhile.
 
     Args:
-        announce: told (device id, ``created`` or ``updated``) of what was written.
+        announce: told (device id, ``created``, ``updated`` or ``credentials``) of what was written.
     """
 
     def __init__(
@@ -125,6 +125,8 @@ class Provisioner:
             for device in devices.values():
                 self._index.put(device)
                 self._announce(device.id, change)
+        for device_id in plan.secrets.keys() - plan.created.keys():
+            self._announce(device_id, "credentials")
         return made
 
 

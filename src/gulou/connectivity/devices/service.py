@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -38,7 +38,9 @@ class DeviceRegistry:
     This process is the only writer of the device table.
 
     Args:
-        knows: tells which type has which property, for devices with ``*`` bindings to entities of several types.
+        knows: tells which type has which property; None: anything may be bound, and ``*`` bindings to entities of
+            several types are not told apart.
+        adapters: the adapters that are here, by name; None: devices may name any.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class DeviceRegistry:
         credentials: CredentialKeeper,
         *,
         knows: PropertyNames | None = None,
+        adapters: Collection[str] | None = None,
         settings: DeviceSettings | None = None,
     ) -> None:
         self._database = database
@@ -60,7 +63,7 @@ class DeviceRegistry:
         self._outbox = Outbox(bus)
         self._writing = threading.RLock()
         self._index = DeviceIndex(knows)
-        self._editor = Editor(self._index, clock, self._settings)
+        self._editor = Editor(self._index, clock, self._settings, knows=knows, adapters=adapters)
         self._presence = Presence(self._index, database, bus, clock, self._settings)
         for device in load_all(database):
             self._index.put(device)
@@ -167,7 +170,19 @@ class DeviceRegistry:
                 self._credentials.set_many({device_id: secret}, connection=connection)
             details = {"made_up": secret is None}
             self._audit.record(principal, "device.secret_set", "device", device_id, details, connection=connection)
+        self._announce(device_id, "credentials")
+        self._outbox.flush()
         return made
+
+    def revoke_credentials(self, device_id: str, principal: Principal) -> None:
+        """Take a device's secret away: it cannot connect until it has a new one. Raises NotFound ``device.unknown``."""
+        device = self.get_device(device_id)
+        principal.require("device.write", device.department)
+        with self._database.transaction() as connection:
+            self._credentials.revoke(device_id, connection=connection)
+            self._audit.record(principal, "device.secret_revoked", "device", device_id, connection=connection)
+        self._announce(device_id, "credentials")
+        self._outbox.flush()
 
     def bulk(
         self, data: bytes, form: str, principal: Principal, *, dry_run: bool = False, make_secrets: bool = False
@@ -234,13 +249,19 @@ class DeviceRegistry:
         """Count devices by kind and state."""
         return self._index.counts()
 
-    def export_csv(self) -> Iterator[str]:
-        """Yield the registry as CSV, in the form that ``bulk`` reads; without secrets."""
+    def export_csv(self, departments: Collection[str] | None = None) -> Iterator[str]:
+        """Yield the registry as CSV, in the form that ``bulk`` reads; without secrets.
+
+        Args:
+            departments: only their devices, and those that belong to none; None: all.
+        """
         columns = [field for field in FIELDS if field != "labels"]
-        labels = sorted({name for known in self._index.all() for name in known.device.labels})
+        devices = [known.device for known in self._index.all()]
+        if departments is not None:
+            devices = [one for one in devices if one.department is None or one.department in departments]
+        labels = sorted({name for device in devices for name in device.labels})
         yield _csv_line([*columns, *(f"labels.{name}" for name in labels)])
-        for known in sorted(self._index.all(), key=lambda known: known.device.id):
-            device = known.device
+        for device in sorted(devices, key=lambda device: device.id):
             cells = [_cell(getattr(device, field)) for field in columns]
             yield _csv_line([*cells, *(device.labels.get(name, "") for name in labels)])
 

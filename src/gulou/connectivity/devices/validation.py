@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from gulou.connectivity.devices.model import Binding, Device
-from gulou.kernel.errors import Invalid
+from gulou.connectivity.devices.ports import PropertyNames
+from gulou.kernel.documents import nearest
+from gulou.kernel.errors import Invalid, NotFound
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MAX_BINDINGS = 1_000
@@ -48,6 +51,42 @@ def check_device(device: Device) -> None:
         raise _wrong(device, "bindings", f"≤ {_MAX_BINDINGS}")
     for index, binding in enumerate(device.bindings):
         _check_binding(device, f"bindings[{index}]", binding)
+
+
+def check_adapter(device: Device, adapters: Collection[str]) -> None:
+    """Refuse an adapter that is not here. Raises Invalid ``device.adapter_unknown``."""
+    if device.adapter not in adapters:
+        known = ", ".join(sorted(adapters))
+        near = nearest(device.adapter, adapters) or known
+        raise Invalid(
+            "device.adapter_unknown", device_id=device.id, adapter=device.adapter, nearest=near, adapters=known
+        )
+
+
+def check_bound(device: Device, knows: PropertyNames, unchecked: Collection[Binding] = ()) -> None:
+    """Refuse bindings to what the vocabulary does not know, but for those of ``unchecked``.
+
+    Raises:
+        Invalid: ``device.type_unknown``, ``device.property_unknown``, with the nearest name.
+    """
+    for binding in device.bindings:
+        if binding in unchecked:
+            continue
+        try:
+            knows.get_type(binding.entity_type)
+        except NotFound as error:
+            near = str(error.params.get("nearest") or "-")
+            raise Invalid("device.type_unknown", device_id=device.id, type=binding.entity_type, nearest=near) from None
+        name = binding.property or binding.channel
+        if name == "*":
+            continue
+        try:
+            knows.get_property(binding.entity_type, name)
+        except NotFound as error:
+            near = str(error.params.get("nearest") or "-")
+            raise Invalid(
+                "device.property_unknown", device_id=device.id, type=binding.entity_type, property=name, nearest=near
+            ) from None
 
 
 def _check_binding(device: Device, field: str, binding: Binding) -> None:
