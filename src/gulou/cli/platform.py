@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gulou.access import ACTIONS, Permission, Principal
+from gulou.connectivity.devices import DeviceChanged
 from gulou.hub.rules import RuleSetChanged
 from gulou.kernel.errors import GulouError
 
@@ -71,6 +72,7 @@ class Platform:
                 adapter.start()
                 self._undo.append(adapter.stop)
             domain.bus.subscribe(RuleSetChanged, self._refresh_mappings, name="adapters.mappings")
+            domain.bus.subscribe(DeviceChanged, self._end_connections, name="adapters.connections")
         except BaseException:
             self.stop()
             raise
@@ -123,6 +125,16 @@ class Platform:
             refresh = getattr(adapter, "refresh_mappings", None)
             if refresh is not None:
                 refresh()
+
+    def _end_connections(self, changed: DeviceChanged) -> None:
+        """A device was removed, disabled, or has another secret or none: what it has open ends."""
+        device = self.domain.devices.find_device(changed.device_id)
+        if changed.change == "created" or (changed.change == "updated" and device is not None and device.enabled):
+            return
+        for adapter in self.adapters.values():
+            end = getattr(adapter, "end_connections", None)
+            if end is not None:
+                end(changed.device_id)
 
     def _tick_on(self) -> None:
         services, domain = self.services, self.domain

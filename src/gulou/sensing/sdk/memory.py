@@ -126,6 +126,11 @@ class MemoryDevices:
         if secret is not None:
             self._secrets[device.id] = secret
 
+    def remove(self, device_id: str) -> None:
+        """Take a device and its secret away."""
+        del self._devices[device_id]
+        self._secrets.pop(device_id, None)
+
     def find_device(self, device_id: str) -> Device | None:
         """See ``DeviceDirectory``."""
         return self._devices.get(device_id)

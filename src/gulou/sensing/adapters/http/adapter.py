@@ -38,6 +38,10 @@ class HttpAdapter:
         """Hand a command to a device that waits for one."""
         return self.application.send_command(command)
 
+    def end_connections(self, device_id: str) -> None:
+        """Refuse the requests of a device that wait: it may not be here any more, or not with this secret."""
+        self.application.end_connections(device_id)
+
 
 def create(settings: BaseModel | None, context: AdapterContext) -> HttpAdapter:
     """Make the adapter; named by the manifest."""

@@ -83,6 +83,10 @@ class IngestApplication:
         self._counters.command_sent()
         return True
 
+    def end_connections(self, device_id: str) -> None:
+        """Refuse the requests of a device that wait for commands. Any thread."""
+        self._mailbox.refuse(device_id)
+
     async def _route(self, request: Request, send: Send) -> None:
         if self._closed:
             raise Unavailable("http.busy")
@@ -148,7 +152,7 @@ class IngestApplication:
         child = self._context.devices.find_device(child_id)
         if child is None or child.gateway_id != sender.device_id:
             raise Denied("http.not_a_child", device_id=child_id[:128], gateway_id=sender.device_id)
-        return Sender(child_id, None)
+        return Sender(child_id, None, sender.device_id)
 
     # -- readings -------------------------------------------------------------------------------------------------
 
@@ -252,7 +256,7 @@ class IngestApplication:
             raise Denied("access.denied", action="device.command", department="", entity_type="")
         wait_s = self._wait_of(request)
         loop = asyncio.get_running_loop()
-        waiter = Waiter(loop)
+        waiter = Waiter(loop, sender.speaker_id or sender.device_id)
         self._mailbox.open(sender.device_id, waiter)
         try:
             self._context.devices.seen(sender.device_id, self._context.clock.now_us())
@@ -262,6 +266,9 @@ class IngestApplication:
         finally:
             commands = waiter.close()
             self._mailbox.close(sender.device_id, waiter)
+        if waiter.refused:
+            self._counters.refused()
+            raise Denied("access.unauthenticated")
         await answer(send, 200, {"items": [_shown(command) for command in commands]})
 
     async def _until_command_or_gone(self, waiter: Waiter, request: Request, wait_s: float) -> None:

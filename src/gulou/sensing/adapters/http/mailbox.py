@@ -12,10 +12,16 @@ _MOST_AT_ONCE = 100
 
 
 class Waiter:
-    """One request that waits for the commands of some devices."""
+    """One request that waits for a device's commands.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        speaker_id: whose secret it came with: the device's own, or its gateway's.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, speaker_id: str) -> None:
         self._loop = loop
+        self.speaker_id = speaker_id
+        self.refused = False
         self._arrived = asyncio.Event()
         self.commands: list[Command] = []
         self._closed = False
@@ -30,8 +36,16 @@ class Waiter:
         self._loop.call_soon_threadsafe(self._arrived.set)
         return True
 
+    def refuse(self) -> None:
+        """End the wait with a refusal, whatever has come. Any thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = self.refused = True
+        self._loop.call_soon_threadsafe(self._arrived.set)
+
     async def wait(self) -> None:
-        """Return when there is a command."""
+        """Return when there is a command, or a refusal."""
         await self._arrived.wait()
 
     def close(self) -> list[Command]:
@@ -65,6 +79,13 @@ class Mailbox:
         with self._lock:
             if self._waiters.get(device_id) is waiter:
                 del self._waiters[device_id]
+
+    def refuse(self, speaker_id: str) -> None:
+        """Refuse the waiting requests that came with a device's secret. Any thread."""
+        with self._lock:
+            refused = [waiter for waiter in self._waiters.values() if waiter.speaker_id == speaker_id]
+        for waiter in refused:
+            waiter.refuse()
 
     def put(self, command: Command) -> bool:
         """Hand a command to a waiting device; False when it does not wait. Any thread."""

@@ -30,10 +30,15 @@ _KNOWN = ", ".join(sorted((_JSON | _NDJSON | _LINE | _SENML.keys() | {"text/csv"
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """Who sends: a device (for itself or a child), or a program."""
+    """Who sends: a device (for itself or a child), or a program.
+
+    Args:
+        speaker_id: the gateway that speaks for the device; None: the device itself.
+    """
 
     device_id: str | None
     program: Program | None
+    speaker_id: str | None = None
 
     @property
     def label(self) -> str:

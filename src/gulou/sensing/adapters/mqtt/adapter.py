@@ -59,6 +59,11 @@ class MqttAdapter:
         """Hand a command to a connected device."""
         return self._endpoint.send(command) if self._endpoint is not None else False
 
+    def end_connections(self, device_id: str) -> None:
+        """End what a device has open: it may not be here any more, or not with this secret."""
+        if self._endpoint is not None:
+            self._endpoint.end_connections(device_id)
+
     def refresh_mappings(self) -> None:
         """Subscribe to topics of mappings that packs have brought meanwhile."""
         for broker in self._brokers:

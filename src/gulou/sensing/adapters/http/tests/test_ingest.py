@@ -266,3 +266,18 @@ async def test_a_big_batch_is_cut_into_submissions_and_adds_up(ingest):
     answer = await ingest.post(rows, "application/x-ndjson", who="Bearer good")
     assert answer.json()["stored"] == 45_000
     assert len(ingest.house.intake.submissions) == 3
+
+
+async def test_a_waiting_device_whose_secret_is_taken_away_is_refused(ingest):
+    ingest.house.devices.add(Device(id="child", name="child", adapter="http", gateway_id=DEVICE))
+    async with ingest.client() as client:
+        headers = {"authorization": basic(DEVICE, SECRET)}
+        paths = ("/commands?wait=30", "/commands?wait=30&device=child")
+        polling = [asyncio.ensure_future(client.get(path, headers=headers, timeout=40)) for path in paths]
+        while len(ingest.house.commands.available) < len(paths):
+            await asyncio.sleep(0.005)
+        ingest.adapter.end_connections("child")
+        ingest.adapter.end_connections(DEVICE)
+        answers = await asyncio.gather(*polling)
+    assert [(one.status_code, one.json()["code"]) for one in answers] == [(401, "access.unauthenticated")] * 2
+    assert not ingest.house.commands.request(ingest.house.command())

@@ -51,6 +51,7 @@ class Endpoint:
         self._names = names
         self._sessions = Sessions(settings.max_sessions, settings.session_expiry_s)
         self._connections: set[Connection] = set()
+        self._checking: dict[Connection, str] = {}
         self._leaving: set[asyncio.Future[None]] = set()
         self._servers: list[asyncio.AbstractServer] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -186,6 +187,7 @@ class Endpoint:
         if connection not in self._connections:
             return
         self._connections.discard(connection)
+        self._checking.pop(connection, None)
         if connection.unfinished:
             task = asyncio.ensure_future(connection.finish())
             self._leaving.add(task)
@@ -220,9 +222,14 @@ class Endpoint:
                 _log.warning("mqtt: credentials could not be checked: %s", error)
             device_id = packet.username if reason is Reason.SUCCESS else None
             if self._running:
-                loop.call_soon_threadsafe(connection.admitted, packet, device_id, reason)
+                loop.call_soon_threadsafe(self._checked, connection, packet, device_id, reason)
 
+        self._checking[connection] = packet.username or ""
         self._gate.submit(self._check, packet).add_done_callback(answer)
+
+    def _checked(self, connection: Connection, packet: Connect, device_id: str | None, reason: Reason) -> None:
+        self._checking.pop(connection, None)
+        connection.admitted(packet, device_id, reason)
 
     def _check(self, packet: Connect) -> Reason:
         device_id = packet.username or ""
@@ -259,7 +266,21 @@ class Endpoint:
             for device_id in dict.fromkeys(device_ids):
                 self._desk.submit(commands.device_available, device_id)
 
-    # -- the way down, any thread --------------------------------------------------------------------------------
+    # -- the house calls these, any thread -----------------------------------------------------------------------
+
+    def end_connections(self, device_id: str) -> None:
+        """End a device's connections, and those whose secret is just being checked: by the old one, perhaps."""
+        loop = self._loop
+        if self._running and loop is not None:
+            loop.call_soon_threadsafe(self._end_connections, device_id)
+
+    def _end_connections(self, device_id: str) -> None:
+        for line in self._sessions.lines(device_id):
+            line.end(Reason.ADMINISTRATIVE_ACTION, "closed")
+        for connection in [one for one, claimed in self._checking.items() if claimed == device_id]:
+            connection.end(None, "closed")
+        if self.directory.find_device(device_id) is None:  # who gets this id next is another device
+            self._sessions.forget(device_id)
 
     def send(self, command: Command) -> bool:
         """Hand a command to its device's connection, or its gateway's; False when neither hears it now."""

@@ -134,6 +134,16 @@ class Sessions:
             self._all.pop(oldest, None)
         return not live
 
+    def lines(self, device_id: str) -> list[Line]:
+        """Return the open connections of a device."""
+        return [one.connection for one in self._live.get(device_id, ()) if one.connection is not None]
+
+    def forget(self, device_id: str) -> None:
+        """Drop everything that is remembered of a device; what is still connected ends by itself."""
+        for key in [key for key in self._all if key[0] == device_id]:
+            self._away.pop(key, None)
+            del self._all[key]
+
     def forget_expired(self, now_s: float) -> None:
         """Drop the sessions whose time is over."""
         over = [key for key, one in self._away.items() if now_s - one.ended_at_s >= one.expiry_s]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trustme
@@ -450,3 +452,58 @@ def test_what_finds_no_room_after_the_connection_broke_is_left_to_its_sender(hou
     assert eventually(lambda: house.devices.online.get(DEVICE) is False)
     adapter.stop()
     assert (house.intake.readings, house.intake.dropped) == ([], {})
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_device_whose_connections_are_ended_is_told_why_at_version_5_only(house, start, version):
+    adapter = start()
+    peers = [join(adapter, version=version, client_id=name) for name in ("one", "two")]
+    other = join(adapter, OTHER, OTHER_SECRET)
+    adapter.end_connections(DEVICE)
+    told = [peer.expect(Disconnect) for peer in peers]
+    reasons = [Reason.ADMINISTRATIVE_ACTION] * 2 if version == V5 else []
+    assert [one.reason for one in told if one is not None] == reasons
+    assert all(peer.wait_closed(10) for peer in peers)
+    assert eventually(lambda: house.devices.presence[-1:] == [f"-{DEVICE}"])
+    other.publish(f"gulou/{OTHER}/readings", b'{"level": 1}')
+    assert other.wait_acknowledged(10)
+
+
+def test_who_is_ended_while_its_old_secret_is_being_checked_does_not_come_in(house, start, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(device_id, secret):
+        begun.set()
+        return go_on.wait(10)
+
+    monkeypatch.setattr(house.devices, "verify", slow)
+    adapter = start()
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(join, adapter)
+        assert begun.wait(10)
+        adapter.end_connections(DEVICE)
+        refused = joining.exception(10)
+        go_on.set()
+    assert isinstance(refused, ConnectionError)
+    assert house.devices.presence == []
+
+
+def test_a_removed_devices_session_is_not_for_the_next_of_that_name(house, start):
+    adapter = start()
+    kept = {"version": 5, "clean_start": False, "properties": {"session_expiry_interval": 60}}
+    peer = join(adapter, **kept)
+    device = house.devices.find_device(DEVICE)
+    house.devices.remove(DEVICE)
+    adapter.end_connections(DEVICE)
+    assert peer.wait_closed(10)
+    house.devices.add(device, SECRET)
+    assert not join(adapter, **kept).connack.session_present
+
+
+def test_a_session_outlives_a_new_secret(house, start):
+    adapter = start()
+    kept = {"version": 5, "clean_start": False, "properties": {"session_expiry_interval": 60}}
+    peer = join(adapter, **kept)
+    adapter.end_connections(DEVICE)
+    assert peer.wait_closed(10)
+    assert join(adapter, **kept).connack.session_present
