@@ -33,7 +33,12 @@ def list_devices(
     """List devices."""
     wanted = {"q": q, "kind": kind, "adapter": adapter, "online": online}
     with connected(Place.chosen(data), show.language()) as client:
-        show.rows(client.pages("/devices", wanted, limit), COLUMNS, as_json=as_json, empty="No devices match.")
+        shown = show.rows(client.pages("/devices", wanted, limit), COLUMNS, as_json=as_json, empty="No devices match.")
+        if shown == limit:
+            given = {name: value for name, value in wanted.items() if value is not None}
+            total = client.call("GET", "/devices", params={**given, "limit": 1})["total"]
+            if total > shown:
+                show.errors.print(f"{shown:,} of {total:,}; --limit N or --search")
 
 
 @app.command("show")
