@@ -8,6 +8,7 @@ import platform
 import shutil
 import socket
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from importlib.resources import files
@@ -131,6 +132,18 @@ def _directory(place: Place) -> Iterator[Finding]:
         return
     size = sum(path.stat().st_size for path in place.root.rglob("*") if path.is_file()) // 2**20
     yield Finding("data", "ok", f"{place.root}, {size:,} MiB, records sound")
+    yield from _privacy(place)
+
+
+def _privacy(place: Place) -> Iterator[Finding]:
+    """Say when every user of this machine can read hashes, tokens and readings; inside a closed directory none can."""
+    mode = place.root.stat().st_mode
+    listed = mode & stat.S_IROTH
+    reached = mode & stat.S_IXOTH and place.records.exists() and place.records.stat().st_mode & stat.S_IROTH
+    if listed or reached:
+        what = place.root if listed else place.records
+        mend = f"Run: chmod 700 {place.root}"
+        yield Finding("privacy", "warn", f"{what} can be read by every user of this machine", mend)
 
 
 def _console() -> Finding:
