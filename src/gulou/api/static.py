@@ -79,7 +79,10 @@ class Console:
         if packed is not None and "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
             path = packed
-        stat = await to_thread.run_sync(path.stat)
+        try:
+            stat = await to_thread.run_sync(path.stat)
+        except FileNotFoundError:  # the console has been built anew since this server's start
+            raise NotFound("request.not_found", path=request.url.path) from None
         tag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={**headers, "ETag": tag})
