@@ -27,7 +27,7 @@ export interface Points {
 }
 
 const STATE_COLOURS: Record<Theme, Record<string, string>> = {
-  dark: { normal: "#3ecf8e", stale: "#7b8ba3", blue: "#5aa2ff", yellow: "#f4cf2f", orange: "#ff9a3d", red: "#ff5c5c" },
+  dark: { normal: "#3ecf8e", stale: "#7b8ba3", blue: "#5aa2ff", yellow: "#f4cf2f", orange: "#ff9a3d", red: "#ff7070" },
   light: { normal: "#0a7a4b", stale: "#8191a8", blue: "#1863cf", yellow: "#d9a800", orange: "#e06a00", red: "#d41f1f" },
 };
 
