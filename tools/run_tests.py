@@ -18,6 +18,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 REPORTS = ROOT / "test-artifacts"
+TRIED_AGAIN = ("integration", "browser")
+"""Stages whose failed tests get a second try; the summary names each that needed it."""
 TOOLS = {"mosquitto": "mosquitto", "mosquitto_pub": "mosquitto-clients", "chromium": "chromium"}
 CJK_FONT = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
 
@@ -28,6 +30,8 @@ def main() -> int:
     parser.add_argument("--only", choices=["lint", "console", "unit", "integration", "browser"])
     only = parser.parse_args().only
     REPORTS.mkdir(exist_ok=True)
+    for old in REPORTS.glob("*.xml"):
+        old.unlink()
     if only in (None, "integration", "browser"):
         install_tools()
     results: list[tuple[str, bool, float]] = []
@@ -37,6 +41,12 @@ def main() -> int:
         print(f"\n── {name}: {' '.join(map(str, command))}", flush=True)
         started = time.monotonic()
         code = subprocess.run(command, cwd=cwd, env=environment(), check=False).returncode
+        if code == 1 and name in TRIED_AGAIN:
+            print(
+                f"\n── {name}, once more: what failed with real servers on a busy machine gets a second try", flush=True
+            )
+            again = [*command[:-1], "--last-failed", "--last-failed-no-failures=none", report(f"{name}-again")]
+            code = subprocess.run(again, cwd=cwd, env=environment(), check=False).returncode
         results.append((name, code == 0, time.monotonic() - started))
     return sum_up(results)
 
@@ -100,27 +110,46 @@ def install_tools() -> None:
         subprocess.run(["apt-get", "-qq", *command], env=env, check=False, stdout=subprocess.DEVNULL)
 
 
+def read_outcomes(name: str) -> dict[str, tuple[str, str]]:
+    """Read one report: test → (passed, failed or skipped; message). Empty where there is none."""
+    path = REPORTS / f"{name}.xml"
+    outcomes: dict[str, tuple[str, str]] = {}
+    if not path.exists():
+        return outcomes
+    for case in ElementTree.parse(path).iter("testcase"):  # noqa: S314  # our own report
+        label = f"{case.get('classname')}::{case.get('name')}"
+        if (skip := case.find("skipped")) is not None:
+            outcomes[label] = ("skipped", skip.get("message") or "")
+        elif case.find("failure") is not None or case.find("error") is not None:
+            outcomes[label] = ("failed", "")
+        else:
+            outcomes[label] = ("passed", "")
+    return outcomes
+
+
 def sum_up(results: list[tuple[str, bool, float]]) -> int:
     """Print the stages, each skipped test by name with its reason, and the closing line; return the exit code."""
     passed = failed = 0
     skipped: list[str] = []
+    unsteady: list[str] = []
     for name, _, _ in results:
-        path = REPORTS / f"{name}.xml"
-        if not path.exists():
-            continue
-        for case in ElementTree.parse(path).iter("testcase"):  # noqa: S314  # our own report
-            label = f"{case.get('classname')}::{case.get('name')}"
-            if (skip := case.find("skipped")) is not None:
-                skipped.append(f"{label}: {skip.get('message')}")
-            elif case.find("failure") is not None or case.find("error") is not None:
-                failed += 1
-            else:
-                passed += 1
+        outcomes = read_outcomes(name)
+        again = read_outcomes(f"{name}-again")
+        for label, (outcome, message) in outcomes.items():
+            last = again.get(label, (outcome, message))[0] if outcome == "failed" else outcome
+            passed += last == "passed"
+            failed += last == "failed"
+            if last == "skipped":
+                skipped.append(f"{label}: {message}")
+            if outcome == "failed" and last == "passed":
+                unsteady.append(label)
     print("\n── Summary")
     for name, ok, seconds in results:
         print(f"  {'passed' if ok else 'FAILED'}  {name:<16} {seconds:6.1f} s")
     for line in skipped:
         print(f"  skipped  {line}")
+    for line in unsteady:
+        print(f"  UNSTEADY passed at the second try only: {line}")
     stages_failed = sum(not ok for _, ok, _ in results)
     print(f"\n{passed} passed, {max(failed, stages_failed)} failed, {len(skipped)} skipped")
     return 1 if stages_failed else 0
