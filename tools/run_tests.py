@@ -84,7 +84,7 @@ def node_folder() -> Path:
 def environment() -> dict[str, str]:
     """The tests' environment: the wheel's node first on the path, the city data where it lies beside the project."""
     env = dict(os.environ)
-    env["PATH"] = f"{node_folder()}{os.pathsep}{BIN}{os.pathsep}{env['PATH']}"
+    env["PATH"] = os.pathsep.join([str(node_folder()), str(BIN), env["PATH"], "/usr/sbin"])  # servers are in sbin
     data = ROOT.parent / "shared" / "data"
     if "GULOU_CITY_DATA" not in env and data.is_dir():
         env["GULOU_CITY_DATA"] = str(data)
