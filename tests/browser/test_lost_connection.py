@@ -20,7 +20,9 @@ def house(running_gulou, tmp_path: Path) -> Iterator[object]:
         running.stop()
 
 
-def test_a_killed_server_is_shown_and_forgiven(house, page: Page, sign_in: Callable[[Page, str, str], None]) -> None:
+def test_a_killed_server_is_shown_and_forgiven(
+    house, gulou, page: Page, sign_in: Callable[[Page, str, str], None]
+) -> None:
     sign_in(page, house.url, house.said["password"])
     state = page.get_by_test_id("connection-state")
     page.get_by_test_id("nav-devices").click()
@@ -32,12 +34,10 @@ def test_a_killed_server_is_shown_and_forgiven(house, page: Page, sign_in: Calla
     expect(state).to_have_attribute("data-state", "lost")
     expect(page.get_by_test_id("lost-banner")).to_be_visible()
 
+    added = gulou("devices", "add", "while-away", "--entity", "WaterLevelObserved:while-away", "--data", house.data)
+    assert added.returncode == 0, added.stderr
     house.port = int(house.url.rsplit(":", 1)[1])
     house.start()
-    client = house.admin()
-    newcomer = {"id": "while-away", "name": "Newcomer", "adapter": "http", "kind": "sensor"}
-    client.post("/devices", json={**newcomer, "bindings": [], "labels": {}}).raise_for_status()
-    client.close()
     expect(state).to_have_attribute("data-state", "live")
     expect(page.get_by_test_id("lost-banner")).to_have_count(0)
     expect(page.locator('[data-testid="device-row"][data-device-id="while-away"]')).to_be_visible()

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { may, type Principal } from "./session";
+import type { Schemas } from "~/shared/api/client";
+import { may, type Principal, useSession } from "./session";
 
 const officer = {
   kind: "user",
@@ -26,4 +27,16 @@ test("a permission by department holds there only, and somewhere when no departm
 test("what is not given is denied, and nobody may do nothing", () => {
   expect(may(officer, "user.manage")).toBe(false);
   expect(may(null, "entity.read")).toBe(false);
+});
+
+test("asking again who is signed in keeps the same person, a change of rights makes another", () => {
+  const answered = { csrf_token: "a", principal: officer } as unknown as Schemas["SessionView"];
+  const { set } = useSession.getState();
+  set(answered);
+  const first = useSession.getState().session?.principal;
+  set(structuredClone({ ...answered, csrf_token: "b" }));
+  expect(useSession.getState().session?.csrf_token).toBe("b");
+  expect(useSession.getState().session?.principal).toBe(first);
+  set({ ...answered, principal: { ...officer, permissions: [] } });
+  expect(useSession.getState().session?.principal).not.toBe(first);
 });

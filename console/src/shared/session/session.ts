@@ -1,3 +1,4 @@
+import { replaceEqualDeep } from "@tanstack/react-query";
 import { create } from "zustand";
 import { answer, api, ApiProblem, type Schemas, setCsrfToken } from "~/shared/api/client";
 import { keep, whenKept } from "~/shared/ui/kept";
@@ -17,7 +18,8 @@ export const useSession = create<SessionState>((set) => ({
   session: undefined,
   set: (session) => {
     setCsrfToken(session?.csrf_token ?? null);
-    set({ session });
+    // What is equal stays the same object: asking again who this is must not restart whatever depends on it.
+    set((old) => ({ session: replaceEqualDeep(old.session, session) }));
   },
 }));
 
