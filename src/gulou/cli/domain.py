@@ -18,6 +18,7 @@ from gulou.connectivity.intake import (
     Ledger,
     LedgerSettings,
     ReadingLog,
+    SeriesCatalogue,
     SqlRejectStore,
 )
 from gulou.hub.context import ContextService
@@ -56,6 +57,7 @@ class Domain:
         self,
         database: Database,
         log: ReadingLog,
+        series: SeriesCatalogue,
         clock: Clock,
         bus: Bus,
         context: ContextService,
@@ -66,6 +68,7 @@ class Domain:
         adapters: frozenset[str] | None = None,
     ) -> None:
         audit = access.audit
+        self.series = series
         self.clock, self.bus, self.context, self.vocabulary, self.access = clock, bus, context, vocabulary, access
         self.credentials = DeviceCredentials(database, clock)
         self.devices = DeviceRegistry(
@@ -90,6 +93,7 @@ class Domain:
             vocabulary,
             clock,
             self.ledger,
+            series=series,
             devices=self.devices,
             settings=settings.read("intake", IntakeSettings),
             directory=log_folder,

@@ -151,5 +151,6 @@ class Platform:
         self.domain.requester.close()
         self.domain.bus.close()
         self.log.close()
+        self.domain.series.close()
         for database in self.databases:
             database.close()

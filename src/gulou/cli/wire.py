@@ -32,6 +32,7 @@ from gulou.connectivity.intake import (
     LogSettings,
     MemoryLog,
     SegmentLog,
+    SeriesCatalogue,
 )
 from gulou.hub.context import ContextService, ContextSettings, MemoryContextStore, SqlContextStore
 from gulou.hub.history import HistoryService, HistorySettings
@@ -89,7 +90,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     )
     log = SegmentLog(place.log, settings.read("log", LogSettings))
     names = frozenset(one.manifest.name for one in found)
-    domain = Domain(database, log, clock, bus, context, vocabulary, access, settings, place.log, names)
+    series = SeriesCatalogue(place.log / "series")
+    domain = Domain(database, log, series, clock, bus, context, vocabulary, access, settings, place.log, names)
     history = HistoryService(place.history, clock, settings.read("history", HistorySettings))
     for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules):
         domain.intake.add_consumer(consumer)
@@ -156,7 +158,9 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
     access = AccessService(database, clock)
     context = ContextService(MemoryContextStore(), clock, bus, vocabulary, access.audit)
     log = MemoryLog()
-    domain = Domain(database, log, clock, bus, context, vocabulary, access, SettingsReader(None, {}), None)
+    domain = Domain(
+        database, log, SeriesCatalogue(), clock, bus, context, vocabulary, access, SettingsReader(None, {}), None
+    )
     for consumer in (domain.rejects, domain.context, domain.commands, domain.rules):
         domain.intake.add_consumer(consumer)
     domain.rules.load(pack.rules)

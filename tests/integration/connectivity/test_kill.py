@@ -53,7 +53,7 @@ def log_by_position(log):
     """Return the submissions in the log by number: readings and number of rejects."""
     found = {}
     for sequence, data in log.read_from(log.first_sequence()):
-        record = decode_record(sequence, data)
+        record, _ = decode_record(sequence, data)
         assert record.position not in found
         found[record.position] = (record.readings, len(record.rejected))
     return found

@@ -1,15 +1,19 @@
 """Intake: the one door for readings, the durable log, the ledger and the rejects."""
 
 from gulou.connectivity.intake.applier import ConsumerStatus
+from gulou.connectivity.intake.columns import Columns
+from gulou.connectivity.intake.expansion import expand, reading_at
 from gulou.connectivity.intake.ledger import Ledger
 from gulou.connectivity.intake.log_memory import MemoryLog
 from gulou.connectivity.intake.log_segments import SegmentLog
 from gulou.connectivity.intake.model import (
     Account,
+    ColumnSubmission,
     Flaw,
     LogBatch,
     OriginAccount,
     Payload,
+    RawOf,
     Reading,
     Receipt,
     Rejected,
@@ -29,12 +33,15 @@ from gulou.connectivity.intake.ports import (
 )
 from gulou.connectivity.intake.positions import load_position, save_position
 from gulou.connectivity.intake.rejects_sql import SqlRejectStore
+from gulou.connectivity.intake.series import Series, SeriesCatalogue
 from gulou.connectivity.intake.service import IntakeService
 from gulou.connectivity.intake.settings import IntakeSettings, LedgerSettings, LogSettings
 
 __all__ = [
     "Account",
     "Checks",
+    "ColumnSubmission",
+    "Columns",
     "ConsumerStatus",
     "DeviceGate",
     "Flaw",
@@ -50,6 +57,7 @@ __all__ = [
     "MemoryLog",
     "OriginAccount",
     "Payload",
+    "RawOf",
     "Reading",
     "ReadingLog",
     "Receipt",
@@ -58,9 +66,13 @@ __all__ = [
     "RejectStore",
     "Rejected",
     "SegmentLog",
+    "Series",
+    "SeriesCatalogue",
     "SqlRejectStore",
     "Submission",
     "Value",
+    "expand",
     "load_position",
+    "reading_at",
     "save_position",
 ]

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from gulou.connectivity.bus import deliver
+from gulou.connectivity.intake.expansion import expand
 from gulou.connectivity.intake.model import LogBatch
 from gulou.connectivity.intake.ports import LogConsumer
+from gulou.connectivity.intake.series import SeriesCatalogue
 from gulou.kernel.errors import Unavailable
 
 _FIRST_WAIT_S = 0.1
@@ -42,8 +44,10 @@ class FedConsumer:
     waits with it, and when what may wait is full, senders are told to wait.
     """
 
-    def __init__(self, consumer: LogConsumer) -> None:
+    def __init__(self, consumer: LogConsumer, series: SeriesCatalogue) -> None:
         self.name = consumer.name
+        self._series = series
+        self._takes_columns = getattr(consumer, "takes_columns", False)
         self._consumer = consumer
         self.position = self.applied = consumer.position()
         self.problem: str | None = None
@@ -59,7 +63,8 @@ class FedConsumer:
         """Hand over one batch, once; after a failure no more."""
         if self.problem is not None or batch.sequence <= self.applied:
             return
-        self.problem = deliver(self.name, self._apply, batch)
+        seen = batch if self._takes_columns else expand(batch, self._series)
+        self.problem = deliver(self.name, self._apply, seen)
         if self.problem is None:
             self.applied = batch.sequence
 

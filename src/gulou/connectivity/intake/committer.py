@@ -8,13 +8,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
+import numpy as np
 from msgspec import structs
 
+from gulou.connectivity.intake.columns import Columns
 from gulou.connectivity.intake.duplicates import RecentReadings
-from gulou.connectivity.intake.model import Flaw, LogBatch, Reading, Receipt, Submission
+from gulou.connectivity.intake.expansion import reading_at
+from gulou.connectivity.intake.model import ColumnSubmission, Flaw, LogBatch, Reading, Receipt, Submission
 from gulou.connectivity.intake.ports import ReadingLog
 from gulou.connectivity.intake.record import RECORD_VERSION, LogRecord, encode_record, to_batch
 from gulou.connectivity.intake.screening import Screen, Screened
+from gulou.connectivity.intake.series import SeriesCatalogue
 from gulou.connectivity.intake.settings import IntakeSettings
 from gulou.kernel.clock import Clock, to_rfc3339
 from gulou.kernel.errors import Fault, GulouError, Invalid, Unavailable
@@ -25,13 +29,25 @@ _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class Waiting:
-    """A screened submission on its way to the log."""
+    """A screened submission on its way to the log.
 
-    __slots__ = ("answer", "batch", "count", "future", "received_at_us", "screened", "submission", "ticket")
+    Args:
+        columns: of a ``ColumnSubmission``: the rows that passed; what did not is in ``screened``.
+    """
 
-    def __init__(self, submission: Submission, screened: Screened, received_at_us: int, count: int) -> None:
+    __slots__ = ("answer", "batch", "columns", "count", "future", "received_at_us", "screened", "submission", "ticket")
+
+    def __init__(
+        self,
+        submission: Submission | ColumnSubmission,
+        screened: Screened,
+        received_at_us: int,
+        count: int,
+        columns: Columns | None = None,
+    ) -> None:
         self.submission = submission
         self.screened = screened
+        self.columns = columns
         self.received_at_us = received_at_us
         self.count = count
         self.ticket = 0
@@ -57,16 +73,16 @@ class _Commit:
 
     def __init__(self, drops: dict[str, dict[str, int]], drop_ticket: int) -> None:
         self.items: list[Waiting] = []
-        self.records: list[tuple[Waiting | None, LogRecord]] = []
+        self.records: list[tuple[Waiting | None, LogRecord, Columns | None]] = []
         self.encoded: list[bytes] = []
         self.positions: dict[str, int] = {}
         self.drops = drops
         self.drop_ticket = drop_ticket
 
-    def add(self, waiting: Waiting | None, record: LogRecord) -> int:
+    def add(self, waiting: Waiting | None, record: LogRecord, columns: Columns | None = None) -> int:
         """Encode; return the size in bytes."""
-        data = encode_record(record)
-        self.records.append((waiting, record))
+        data = encode_record(record, columns)
+        self.records.append((waiting, record, columns))
         self.encoded.append(data)
         return len(data)
 
@@ -86,6 +102,7 @@ class Committer:
     def __init__(
         self,
         log: ReadingLog,
+        series: SeriesCatalogue,
         recent: RecentReadings,
         screen: Screen,
         clock: Clock,
@@ -96,6 +113,7 @@ class Committer:
         refused: Callable[[], None],
     ) -> None:
         self._log = log
+        self._series = series
         self._recent = recent
         self._screen = screen
         self._clock = clock
@@ -186,9 +204,12 @@ class Committer:
                 self._drops, self._drop_ticket = {}, 0
             self._gather(commit)
             try:
+                self._series.sync()
                 last = self._log.append(commit.encoded) if commit.encoded else self._log.last_sequence()
             except (Unavailable, Fault) as error:
                 self._fail(commit, error)
+            except OSError as error:  # of the catalogue: its numbers are tried again with the next commit
+                self._fail(commit, Unavailable("intake.disk_full", path=str(error.filename), free_mb=0))
             else:
                 self._settle(commit, last)
             self._current = None
@@ -209,7 +230,7 @@ class Committer:
             now_us = self._clock.now_us()
             commit.add(None, LogRecord(RECORD_VERSION, now_us, "", "", None, None, None, (), dropped=commit.drops))
 
-    def _is_repeat(self, submission: Submission, commit: _Commit) -> bool:
+    def _is_repeat(self, submission: Submission | ColumnSubmission, commit: _Commit) -> bool:
         if submission.origin is None or submission.position is None:
             return False
         reached = commit.positions.get(submission.origin)
@@ -220,10 +241,12 @@ class Committer:
     def _add(self, commit: _Commit, waiting: Waiting) -> int:
         """Tell news from duplicates, encode; return the record's size in bytes."""
         submission = waiting.submission
-        if waiting.count == 0 and submission.origin is None and not submission.replay_of:
+        replay_of = submission.replay_of if isinstance(submission, Submission) else ()
+        if waiting.count == 0 and submission.origin is None and not replay_of:
             waiting.answer = Receipt(self._log.last_sequence(), 0, 0, 0)
             return 0
         readings = self._news(waiting)
+        columns = self._new_rows(waiting, readings)
         screened = waiting.screened
         record = LogRecord(
             RECORD_VERSION,
@@ -236,10 +259,10 @@ class Committer:
             tuple(readings),
             tuple(screened.raws),
             tuple(screened.rejected),
-            submission.replay_of,
+            replay_of,
         )
         try:
-            size = commit.add(waiting, record)
+            size = commit.add(waiting, record, columns)
         except _UNENCODABLE as error:
             _log.error("a submission from %s cannot be written: %s", submission.source, type(error).__name__)
             waiting.answer = Invalid("intake.unencodable", source=submission.source)
@@ -259,26 +282,38 @@ class Committer:
             elif verdict == "corrected":
                 readings.append(structs.replace(reading, flags=(*reading.flags, "corrected")))
             else:
-                params = {
-                    "entity_id": reading.entity_id,
-                    "property": reading.property,
-                    "observed_at": to_rfc3339(reading.observed_at_us),
-                }
-                flaw = Flaw("reading.duplicate", params, f"{reading.entity_id} {reading.property}")
-                self._screen.reject(screened, screened.payload_of[index], flaw)
+                self._screen.reject(screened, screened.payload_of[index], _duplicate(reading))
         return readings
+
+    def _new_rows(self, waiting: Waiting, readings: list[Reading]) -> Columns | None:
+        """Take duplicates out of the rows; a corrected value joins ``readings``, with its flag."""
+        columns, submission = waiting.columns, waiting.submission
+        if columns is None or isinstance(submission, Submission):
+            return None
+        fresh = np.ones(len(columns), np.bool_)
+        for row in range(len(columns)):
+            reading = reading_at(columns, row, self._series)
+            verdict = self._recent.note(reading)
+            if verdict is None:
+                continue
+            fresh[row] = False
+            if verdict == "corrected":
+                readings.append(structs.replace(reading, flags=("corrected",)))
+            else:
+                self._screen.reject(waiting.screened, submission.raw_of(row), _duplicate(reading))
+        return columns if fresh.all() else columns.take(fresh)
 
     def _settle(self, commit: _Commit, last: int) -> None:
         sequence = last - len(commit.records)
         loose: list[tuple[LogBatch | None, int, int]] = [(None, 0, commit.drop_ticket)]
-        for waiting, record in commit.records:
+        for waiting, record, columns in commit.records:
             sequence += 1
-            batch = to_batch(sequence, record)
+            batch = to_batch(sequence, record, columns)
             if waiting is None:
                 loose = [(batch, 0, commit.drop_ticket)]
             else:
                 waiting.batch = batch
-                waiting.answer = _receipt(sequence, waiting, record)
+                waiting.answer = _receipt(sequence, waiting, record, batch.count)
         self._remember(commit.positions)
         self._committed([(waiting.batch, waiting.weight(), waiting.ticket) for waiting in commit.items] + loose)
         for waiting in commit.items:
@@ -343,9 +378,18 @@ def _merge(into: dict[str, dict[str, int]], drops: dict[str, dict[str, int]]) ->
             kept[reason] = kept.get(reason, 0) + count
 
 
-def _receipt(sequence: int, waiting: Waiting, record: LogRecord) -> Receipt:
+def _duplicate(reading: Reading) -> Flaw:
+    params = {
+        "entity_id": reading.entity_id,
+        "property": reading.property,
+        "observed_at": to_rfc3339(reading.observed_at_us),
+    }
+    return Flaw("reading.duplicate", params, f"{reading.entity_id} {reading.property}")
+
+
+def _receipt(sequence: int, waiting: Waiting, record: LogRecord, stored: int) -> Receipt:
     problems = tuple(
         Flaw(part.code, part.params, f"{part.address} {part.where}".strip())
         for part in record.rejected[:_SHOWN_PROBLEMS]
     )
-    return Receipt(sequence, waiting.count, len(record.readings), len(record.rejected), problems=problems)
+    return Receipt(sequence, waiting.count, stored, len(record.rejected), problems=problems)

@@ -31,9 +31,9 @@ class _Sums:
         self.last_us: int | None = None
 
     def add(self, batch: LogBatch) -> None:
-        self.stored += len(batch.readings)
+        self.stored += batch.count
         self.rejected += len(batch.rejected)
-        self.received += len(batch.readings) + len(batch.rejected)
+        self.received += batch.count + len(batch.rejected)
         self.last_us = batch.received_at_us
 
     def to_account(self) -> Account:
@@ -47,6 +47,8 @@ class Ledger:
         database: holds the sums; shared with the rest of the records.
         clock: for forgetting origins.
     """
+
+    takes_columns = True
 
     def __init__(self, database: Database, clock: Clock, settings: LedgerSettings | None = None) -> None:
         self.name = "ledger"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from gulou.connectivity.intake.columns import Columns
 
 Value = float | int | bool | str | dict[str, Any] | list[Any]
 """A number, a truth value, a text, a GeoJSON geometry, or a structured JSON value."""
@@ -85,6 +88,31 @@ class Submission(msgspec.Struct, frozen=True):
     replay_of: tuple[str, ...] = ()
 
 
+RawOf = Callable[[int], Payload]
+"""Gives the payload that a row came in: its ``raw``, ``address`` and ``device_id``, without readings."""
+
+
+class ColumnSubmission(msgspec.Struct, frozen=True):
+    """What an adapter hands over as columns; accepted as a whole or not at all, as a ``Submission`` is.
+
+    The adapter has already done what depends on who sends: the device is known, enabled and bound to these series, and
+    the values are converted to the properties' own units. The intake checks the rest (clock, range, duplicates), and
+    makes rejects of what fails.
+
+    Args:
+        raw_of: called only for rows that are rejected, before the receipt is given.
+        origin, position: as in ``Submission``.
+    """
+
+    source: str
+    adapter: str
+    columns: Columns
+    raw_of: RawOf
+    mapping: str | None = None
+    origin: str | None = None
+    position: int | None = None
+
+
 class Rejected(msgspec.Struct, frozen=True):
     """Bad data, kept: what came, why it was refused, and what it takes to read it again.
 
@@ -157,6 +185,8 @@ class LogBatch(msgspec.Struct, frozen=True):
         sequence: position in the log, growing by one per record; what a consumer keeps to resume.
         received_at_us: µs since the Unix epoch, UTC.
         replay_of: ids of earlier rejects that this batch read again.
+        readings: what came as objects.
+        columns: what came as columns; a consumer without ``takes_columns`` never sees any (see ``expand``).
         dropped: readings given up unacknowledged since the record before: source → reason → count.
     """
 
@@ -169,6 +199,12 @@ class LogBatch(msgspec.Struct, frozen=True):
     position: int | None = None
     replay_of: tuple[str, ...] = ()
     dropped: dict[str, dict[str, int]] = {}
+    columns: Columns | None = None
+
+    @property
+    def count(self) -> int:
+        """Accepted readings, objects and rows."""
+        return len(self.readings) + (0 if self.columns is None else len(self.columns))
 
 
 class Account(msgspec.Struct, frozen=True):

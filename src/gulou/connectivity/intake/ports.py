@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from gulou.connectivity.intake.model import (
+    ColumnSubmission,
     LogBatch,
     Receipt,
     Rejected,
@@ -15,6 +16,7 @@ from gulou.connectivity.intake.model import (
     Submission,
     Value,
 )
+from gulou.connectivity.intake.series import SeriesCatalogue
 
 
 class Intake(Protocol):
@@ -31,6 +33,13 @@ class Intake(Protocol):
                 Nothing of the submission was taken.
         """
 
+    def submit_columns(self, submission: ColumnSubmission) -> Future[Receipt]:
+        """The same for numbers in columns; raises as ``submit``. A receipt tells of each row as of a reading."""
+
+    @property
+    def series(self) -> SeriesCatalogue:
+        """The numbers that columns speak of."""
+
     def drop(self, source: str, count: int, reason: str) -> None:
         """Count readings that had to be given up unacknowledged (QoS 0, full queue); received and dropped grow."""
 
@@ -46,6 +55,9 @@ class LogConsumer(Protocol):
 
     A consumer keeps its own position durably. After a start it is fed every batch from ``position() + 1`` on, so a
     batch may come again after a crash, and applying it again must change nothing.
+
+    One that has a class attribute ``takes_columns = True`` sees numbers as ``batch.columns``; for others every row is
+    made a ``Reading`` first, which costs some µs each.
     """
 
     name: str

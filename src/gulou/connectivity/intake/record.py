@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from gulou.connectivity.intake.columns import Columns
 from gulou.connectivity.intake.model import LogBatch, Reading, Rejected
 from gulou.kernel.errors import Fault
 
@@ -41,33 +43,64 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True):
     rejected: tuple[RejectedPart, ...] = ()
     replay_of: tuple[str, ...] = ()
     dropped: dict[str, dict[str, int]] = {}
+    rows: int = 0
+    """How many rows of columns follow the array: int64 times, float64 values, int32 series, little-endian."""
 
 
+_COLUMNS = b"\xc1"
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(LogRecord)
 
 
-def encode_record(record: LogRecord) -> bytes:
-    """Encode; raises TypeError, ValueError, OverflowError or RecursionError for what MessagePack cannot hold."""
-    return _encoder.encode(record)
+def encode_record(record: LogRecord, columns: Columns | None = None) -> bytes:
+    """Encode; raises TypeError, ValueError, OverflowError or RecursionError for what MessagePack cannot hold.
+
+    Columns are led by the byte 0xC1, which begins no MessagePack value, and the length of the array as u32.
+    """
+    if columns is None:
+        return _encoder.encode(record)
+    head = _encoder.encode(msgspec.structs.replace(record, rows=len(columns)))
+    return b"".join(
+        (
+            _COLUMNS,
+            len(head).to_bytes(4, "little"),
+            head,
+            columns.observed_at_us.astype("<i8", copy=False).tobytes(),
+            columns.value.astype("<f8", copy=False).tobytes(),
+            columns.series.astype("<i4", copy=False).tobytes(),
+        )
+    )
 
 
-def decode_record(sequence: int, data: bytes) -> LogRecord:
+def decode_record(sequence: int, data: bytes) -> tuple[LogRecord, Columns | None]:
     """Decode.
 
     Raises:
         Fault: ``log.unreadable``: the record is whole, but from another version of Gulou.
     """
+    begin = end = 0
+    if data[:1] == _COLUMNS:
+        begin, end = 5, 5 + int.from_bytes(data[1:5], "little")
     try:
-        record = _decoder.decode(data)
+        record = _decoder.decode(data[begin:end] if begin else data)
     except msgspec.MsgspecError as error:
         raise Fault("log.unreadable", sequence=sequence, problem=str(error)) from error
     if record.version != RECORD_VERSION:
         raise Fault("log.unreadable", sequence=sequence, problem=f"version {record.version}")
-    return record
+    rows = record.rows
+    if not begin:
+        return record, None
+    if len(data) != end + 20 * rows:
+        raise Fault("log.unreadable", sequence=sequence, problem=f"{len(data)} bytes for {rows} rows")
+    columns = Columns(
+        np.frombuffer(data, "<i4", rows, end + 16 * rows),
+        np.frombuffer(data, "<i8", rows, end),
+        np.frombuffer(data, "<f8", rows, end + 8 * rows),
+    )
+    return record, columns
 
 
-def to_batch(sequence: int, record: LogRecord) -> LogBatch:
+def to_batch(sequence: int, record: LogRecord, columns: Columns | None = None) -> LogBatch:
     """Make what consumers see; the same from a fresh record and from one read back."""
     return LogBatch(
         sequence=sequence,
@@ -94,4 +127,5 @@ def to_batch(sequence: int, record: LogRecord) -> LogBatch:
         position=record.position,
         replay_of=record.replay_of,
         dropped=record.dropped,
+        columns=columns,
     )

@@ -6,10 +6,14 @@ from math import isfinite
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from gulou.connectivity.intake.model import Flaw, Payload, Reading, Submission, Value
+from gulou.connectivity.intake.columns import Columns
+from gulou.connectivity.intake.expansion import reading_at
+from gulou.connectivity.intake.model import ColumnSubmission, Flaw, Payload, Reading, Submission, Value
 from gulou.connectivity.intake.ports import Checks, DeviceGate
 from gulou.connectivity.intake.record import RejectedPart
+from gulou.connectivity.intake.series import SeriesCatalogue
 from gulou.connectivity.intake.settings import IntakeSettings
 from gulou.kernel.clock import SECOND_US, to_rfc3339
 from gulou.kernel.errors import Invalid
@@ -71,6 +75,23 @@ class Screen:
                 self._seen(payload.device_id, now_us)
         return screened
 
+    def screen_columns(
+        self, submission: ColumnSubmission, series: SeriesCatalogue, now_us: int
+    ) -> tuple[Screened, Columns]:
+        """Check rows; returns what was rejected, and the rows that passed."""
+        screened, columns = Screened(), submission.columns
+        passed = np.ones(len(columns), np.bool_)
+        latest_us = now_us + int(self._settings.future_s * SECOND_US)
+        for row in range(len(columns)):
+            reading = reading_at(columns, row, series)
+            try:
+                self._in_time(reading.observed_at_us, now_us, latest_us)
+                self._check(reading.entity_type, reading.property, reading.value, None)
+            except Invalid as error:
+                passed[row] = False
+                self.reject(screened, submission.raw_of(row), Flaw(error.code, error.params, _place(reading)))
+        return screened, columns if passed.all() else columns.take(passed)
+
     def reject(self, screened: Screened, payload: Payload, flaw: Flaw) -> None:
         """Add a reject with the payload's raw bytes, which are kept once however many flaws it has."""
         index = screened.raw_of.get(id(payload))
@@ -95,12 +116,7 @@ class Screen:
             Invalid: with the reason code of the reject.
         """
         at_us = reading.observed_at_us
-        if type(at_us) is not int:
-            raise Invalid("time.unreadable", value=str(at_us))
-        if at_us > latest_us:
-            raise Invalid("clock.future", observed_at=_shown(at_us), received_at=to_rfc3339(now_us))
-        if at_us < EARLIEST_US:
-            raise Invalid("clock.past", observed_at=_shown(at_us), earliest=to_rfc3339(EARLIEST_US))
+        self._in_time(at_us, now_us, latest_us)
         entity_id = reading.entity_id
         if entity_id not in self._ids:
             self._learn_id(entity_id)
@@ -131,6 +147,14 @@ class Screen:
             reading.kind,
             reading.flags,
         )
+
+    def _in_time(self, at_us: int, now_us: int, latest_us: int) -> None:
+        if type(at_us) is not int:
+            raise Invalid("time.unreadable", value=str(at_us))
+        if at_us > latest_us:
+            raise Invalid("clock.future", observed_at=_shown(at_us), received_at=to_rfc3339(now_us))
+        if at_us < EARLIEST_US:
+            raise Invalid("clock.past", observed_at=_shown(at_us), earliest=to_rfc3339(EARLIEST_US))
 
     def _learn_id(self, entity_id: str) -> None:
         _check_id(entity_id)

@@ -15,10 +15,12 @@ import msgspec
 from gulou.connectivity.intake.applier import Applier, FedConsumer
 from gulou.connectivity.intake.committer import Committer, Waiting
 from gulou.connectivity.intake.duplicates import RecentReadings
-from gulou.connectivity.intake.model import LogBatch, Reading, Receipt, Submission
+from gulou.connectivity.intake.expansion import expand
+from gulou.connectivity.intake.model import ColumnSubmission, LogBatch, Reading, Receipt, Submission
 from gulou.connectivity.intake.ports import Checks, DeviceGate, LedgerPort, LogConsumer, ReadingLog
 from gulou.connectivity.intake.record import decode_record, to_batch
 from gulou.connectivity.intake.screening import Screen
+from gulou.connectivity.intake.series import SeriesCatalogue
 from gulou.connectivity.intake.settings import IntakeSettings
 from gulou.connectivity.intake.space import SpaceGuard, free_bytes_of
 from gulou.kernel.clock import SECOND_US, Clock
@@ -38,6 +40,7 @@ class IntakeService:
         vocabulary: checks and converts values.
         clock: for ``received_at`` and the check of readings' times.
         ledger: the accounts; also the first consumer.
+        series: numbers the series of columns; None: one in memory.
         devices: the registry; None lets every device report everything.
         consumers: fed in this order after the ledger.
         directory: where the log lies, to watch its disk; None: not watched.
@@ -51,6 +54,7 @@ class IntakeService:
         clock: Clock,
         ledger: LedgerPort,
         *,
+        series: SeriesCatalogue | None = None,
         devices: DeviceGate | None = None,
         consumers: Sequence[LogConsumer] = (),
         settings: IntakeSettings | None = None,
@@ -58,6 +62,7 @@ class IntakeService:
         free_bytes: Callable[[Path], int] = free_bytes_of,
     ) -> None:
         self._log = log
+        self.series = SeriesCatalogue() if series is None else series
         self._clock = clock
         self._settings = settings or IntakeSettings()
         self._consumers: list[LogConsumer] = [ledger, *consumers]
@@ -67,6 +72,7 @@ class IntakeService:
         self._screen = Screen(vocabulary, devices, self._settings)
         self._committer = Committer(
             log,
+            self.series,
             self._recent,
             self._screen,
             clock,
@@ -96,7 +102,7 @@ class IntakeService:
         Raises:
             Fault: ``log.damaged``, ``log.unreadable``, or ``log.behind``: a consumer knows more than the log holds.
         """
-        self._fed = tuple(FedConsumer(consumer) for consumer in self._consumers)
+        self._fed = tuple(FedConsumer(consumer, self.series) for consumer in self._consumers)
         self._applier = Applier(self._fed, applied=self._note_applied, checkpointed=self._log.forget_before)
         self._replay()
         self._applier.start()
@@ -116,6 +122,22 @@ class IntakeService:
         try:
             now_us = self._clock.now_us()
             waiting = Waiting(submission, self._screen.screen(submission, now_us), now_us, count)
+            self._committer.put(waiting)
+            taken = True
+        finally:
+            if not taken:
+                self._note_applied(max(count, 1), 0)
+        return waiting.future
+
+    def submit_columns(self, submission: ColumnSubmission) -> Future[Receipt]:
+        """See ``Intake.submit_columns``; raises as ``submit``."""
+        count = len(submission.columns)
+        self._admit(max(count, 1))
+        taken = False
+        try:
+            now_us = self._clock.now_us()
+            screened, columns = self._screen.screen_columns(submission, self.series, now_us)
+            waiting = Waiting(submission, screened, now_us, count, columns)
             self._committer.put(waiting)
             taken = True
         finally:
@@ -229,11 +251,11 @@ class IntakeService:
         self._warm(first, start)
         fed = 0
         for sequence, data in self._log.read_from(start):
-            batch = to_batch(sequence, decode_record(sequence, data))
-            self._recent.warm(batch.readings)
+            batch = to_batch(sequence, *decode_record(sequence, data))
+            self._recent.warm(expand(batch, self.series).readings)
             for consumer in self._fed:
                 consumer.feed(batch)
-            fed += len(batch.readings)
+            fed += batch.count
             if fed >= _REPLAY_CHECKPOINT:
                 self._checkpoint()
                 fed = 0
@@ -250,7 +272,7 @@ class IntakeService:
             for sequence, data in self._log.read_from(first):
                 if sequence >= start:
                     break
-                newest.append(decode_record(sequence, data).readings)
+                newest.append(expand(to_batch(sequence, *decode_record(sequence, data)), self.series).readings)
                 count += len(newest[-1])
                 while newest and count - len(newest[0]) >= self._settings.recent_readings:
                     count -= len(newest.popleft())

@@ -10,7 +10,16 @@ import msgspec
 
 from gulou.connectivity.commands.model import Command
 from gulou.connectivity.devices.model import Binding, Device
-from gulou.connectivity.intake import Flaw, Payload, Reading, Receipt, Submission
+from gulou.connectivity.intake import (
+    ColumnSubmission,
+    Flaw,
+    Payload,
+    Reading,
+    Receipt,
+    SeriesCatalogue,
+    Submission,
+    reading_at,
+)
 from gulou.kernel.errors import Denied, NotFound, Unavailable
 
 
@@ -25,6 +34,7 @@ class MemoryIntake:
         self.readings: list[Reading] = []
         self.rejected: list[tuple[Payload, Flaw]] = []
         self.submissions: list[Submission] = []
+        self.series = SeriesCatalogue()
         self.dropped: dict[str, int] = {}
         self.unavailable: Unavailable | None = None
         self._devices = devices
@@ -45,6 +55,25 @@ class MemoryIntake:
             receipt = self._take(submission)
         future.set_result(receipt)
         return future
+
+    def submit_columns(self, submission: ColumnSubmission) -> Future[Receipt]:
+        """See ``Intake.submit_columns``; kept as readings, each with its own payload."""
+        payloads = tuple(
+            msgspec.structs.replace(
+                submission.raw_of(row), readings=(reading_at(submission.columns, row, self.series),)
+            )
+            for row in range(len(submission.columns))
+        )
+        return self.submit(
+            Submission(
+                submission.source,
+                submission.adapter,
+                payloads,
+                submission.mapping,
+                submission.origin,
+                submission.position,
+            )
+        )
 
     def hold(self) -> None:
         """From now on, nothing becomes durable."""
