@@ -1,0 +1,35 @@
+"""Compiled kernels where numba is at hand; the same functions in plain Python where it is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+try:
+    if os.environ.get("GULOU_COMPILED", "1") == "0":
+        raise ImportError
+    import numba
+
+    COMPILED = True
+except ImportError:
+    COMPILED = False
+
+
+def compiled(*signatures: str) -> Callable[[F], F]:
+    """Compile a function over arrays and numbers, without the interpreter's lock, and keep the machine code on disk.
+
+    With signatures (``"int64(uint8[::1], int64)"``) it is compiled, or read from disk, when its module is imported, so
+    that the first call waits for nothing. Without numba, or with ``GULOU_COMPILED=0``, the function stays as it is:
+    same results, slower. Only what both understand alike may stand in it: no objects, no exceptions, explicit widths.
+    """
+
+    def decorate(function: F) -> F:
+        if not COMPILED:
+            return function
+        wanted = list(signatures) if signatures else None
+        return cast(F, numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False)(function))
+
+    return decorate
