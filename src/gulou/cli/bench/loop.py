@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,9 +12,9 @@ from types import TracebackType
 
 import msgspec
 
-import gulou
 from gulou.cli.bench.model import LoopMedian, LoopPlan, LoopReport, Roster, Spread, StepOrder, StepResult
 from gulou.cli.bench.platform import BenchPlatform
+from gulou.cli.bench.report import describe_machine
 from gulou.kernel.errors import Fault
 
 _LOWEST_RATE_PER_S = 10.0
@@ -148,24 +146,6 @@ def measure_runs(plan: LoopPlan, step: Step, rate_per_s: float) -> tuple[list[St
         if plan.rate_per_s is not None:
             break
     return runs, False
-
-
-def describe_machine() -> dict[str, str | int | float]:
-    """Say on what it was measured, and what else ran."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model n")]
-        model = names[0] if names else model
-    return {
-        "processor": model,
-        "cores": os.cpu_count() or 0,
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "gulou": gulou.__version__,
-        "load_before": round(os.getloadavg()[0], 2),
-    }
 
 
 def _median(runs: list[StepResult], lost: int) -> LoopMedian:
