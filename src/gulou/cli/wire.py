@@ -246,6 +246,7 @@ def _adapters(
         commands=domain.commands,
         clock=domain.clock,
         environment=os.environ,
+        vocabulary=domain.vocabulary,
     )
     made: dict[str, Adapter] = {}
     for found in all_found:

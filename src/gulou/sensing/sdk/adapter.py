@@ -15,6 +15,7 @@ from gulou.sensing.sdk.counters import Counters
 from gulou.sensing.sdk.manifest import Manifest
 from gulou.sensing.sdk.mapping import MappingRegistry
 from gulou.sensing.sdk.ports import CommandDesk, CredentialCheck, DeviceDirectory, TokenCheck
+from gulou.vocabulary import Vocabulary
 
 HealthState = Literal["up", "degraded", "down"]
 
@@ -41,6 +42,7 @@ class AdapterContext:
     Args:
         programs: None where no program may send (tests, a bare device endpoint).
         commands: None where no commands exist; then acknowledgements are refused.
+        vocabulary: tells which properties are numbers, so that they may travel as columns; None: all go as objects.
     """
 
     intake: Intake
@@ -51,6 +53,7 @@ class AdapterContext:
     commands: CommandDesk | None = None
     clock: Clock = field(default_factory=SystemClock)
     environment: Environment[str, str] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
 
 
 @runtime_checkable
