@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from gulou.connectivity.bus import InProcessBus, MemoryBus, Message
-from gulou.kernel.errors import Unavailable
+from gulou.connectivity.bus import InProcessBus, MemoryBus, Message, decode_message, encode_message, message_kinds
+from gulou.kernel.errors import Invalid, Unavailable
 
 
 class Rang(Message, frozen=True, kw_only=True):
@@ -136,3 +136,38 @@ def test_publishers_on_many_threads_lose_nothing(bus):
         thread.join()
     bus.drain()
     assert sorted(seen) == [base + i for base in (0, 1000, 2000) for i in range(200)]
+
+
+def test_lists_hold_everything_in_order(bus):
+    lists = []
+    bus.subscribe(Rang, lists.append, name="lists", batch=True)
+    for number in range(500):
+        bus.publish(Rang(at_us=0, number=number))
+    bus.drain()
+    assert [one.number for some in lists for one in some] == list(range(500))
+    assert bus.status()[0].delivered == 500
+    assert bus.status()[0].batches == len(lists)
+
+
+def test_whoever_would_gather_can_ask_whether_anybody_hears(bus):
+    assert not bus.hears(RangLoudly)
+    subscription = bus.subscribe(Rang, print, name="all")
+    assert bus.hears(RangLoudly)
+    assert not bus.hears(Fell)
+    subscription.cancel()
+    assert not bus.hears(Rang)
+
+
+def test_a_message_goes_to_another_process_and_an_unknown_one_is_refused():
+    message = RangLoudly(at_us=5, number=7)
+    assert decode_message(encode_message(message)) == message
+    assert message_kinds()[f"{__name__}.Rang"] is Rang
+    for data in (
+        b"",
+        encode_message(message)[:-1],
+        b"\x92\xa4none\x80",
+        b"\x92" + encode_message(message)[1:-1] + b"\xa1x",
+    ):
+        with pytest.raises(Invalid) as refused:
+            decode_message(data)
+        assert refused.value.code == "bus.message_unknown"

@@ -104,3 +104,24 @@ def test_cancelling_frees_a_waiting_publisher(bus, gate):
     thread.join(10)
     bus.drain()
     assert not thread.is_alive()
+
+
+def test_what_waits_comes_in_one_list_and_a_bad_message_takes_no_other_with_it(bus, gate):
+    seen, entered = [], threading.Event()
+
+    def handle(messages):
+        entered.set()
+        gate.wait(10)
+        seen.append([message.number for message in messages])
+        assert 3 not in seen[-1]
+
+    bus.subscribe(Rang, handle, name="lists", batch=True)
+    bus.publish(Rang(at_us=0, number=0))
+    assert entered.wait(10)
+    for number in range(1, 5):
+        bus.publish(Rang(at_us=0, number=number))
+    gate.set()
+    bus.drain()
+    assert seen == [[0], [1, 2, 3, 4], [1], [2], [3], [4]]
+    (status,) = bus.status()
+    assert (status.delivered, status.failed, status.last_error, status.most_queued) == (4, 1, "AssertionError", 4)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from gulou.connectivity.bus.delivery import deliver
 from gulou.connectivity.bus.model import SubscriberStatus
-from gulou.connectivity.bus.ports import M, Message
+from gulou.connectivity.bus.ports import Handler, M, Message
 from gulou.kernel.errors import Unavailable
 
 
@@ -18,7 +17,7 @@ class MemoryBus:
 
     What a handler publishes waits until the present message has reached every subscriber; what another thread
     publishes meanwhile is delivered by the thread that is delivering already. Queues therefore never fill, and
-    ``bound`` and ``lossless`` have no effect.
+    ``bound`` and ``lossless`` have no effect, and lists have one message each.
     """
 
     def __init__(self) -> None:
@@ -39,14 +38,24 @@ class MemoryBus:
         self._deliver()
 
     def subscribe(
-        self, kind: type[M], handler: Callable[[M], Any], *, name: str, bound: int = 10_000, lossless: bool = True
+        self,
+        kind: type[M],
+        handler: Handler,
+        *,
+        name: str,
+        bound: int = 10_000,
+        lossless: bool = True,
+        batch: bool = False,
     ) -> _Listener:
-        listener = _Listener(self, kind, handler, name=name, bound=bound, lossless=lossless)
+        listener = _Listener(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
         with self._changed:
             if self._closed:
                 raise Unavailable("bus.closed", subscriber=name)
             self._subscribers = (*self._subscribers, listener)
         return listener
+
+    def hears(self, kind: type[Message]) -> bool:
+        return any(issubclass(kind, listener.kind) for listener in self._subscribers)
 
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until another thread that is delivering has done so.
@@ -89,7 +98,7 @@ class MemoryBus:
 
 class _Listener:
     def __init__(
-        self, bus: MemoryBus, kind: type[Any], handler: Callable[[Any], Any], *, name: str, bound: int, lossless: bool
+        self, bus: MemoryBus, kind: type[Any], handler: Handler, *, name: str, bound: int, lossless: bool, batch: bool
     ) -> None:
         self.kind = kind
         self.cancelled = False
@@ -98,11 +107,12 @@ class _Listener:
         self._name = name
         self._bound = bound
         self._lossless = lossless
+        self._batch = batch
         self._delivered = self._failed = 0
         self._last_error: str | None = None
 
     def take(self, message: Message) -> None:
-        error = deliver(self._name, self._handler, message)
+        error = deliver(self._name, self._handler, [message] if self._batch else message)
         if error is None:
             self._delivered += 1
         else:
@@ -124,4 +134,5 @@ class _Listener:
             bound=self._bound,
             lossless=self._lossless,
             last_error=self._last_error,
+            batches=self._delivered if self._batch else 0,
         )

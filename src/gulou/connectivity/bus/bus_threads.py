@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-from gulou.connectivity.bus.delivery import deliver
+from gulou.connectivity.bus.delivery import deliver, deliver_all
 from gulou.connectivity.bus.model import SubscriberStatus
-from gulou.connectivity.bus.ports import M, Message
+from gulou.connectivity.bus.ports import Handler, M, Message
 from gulou.kernel.errors import Unavailable
+
+MOST_AT_ONCE = 1_000
+"""Messages in one list for a ``batch`` subscriber at most."""
 
 
 class InProcessBus:
@@ -38,15 +40,26 @@ class InProcessBus:
             subscriber.put(message, may_wait=may_wait)
 
     def subscribe(
-        self, kind: type[M], handler: Callable[[M], Any], *, name: str, bound: int = 10_000, lossless: bool = True
+        self,
+        kind: type[M],
+        handler: Handler,
+        *,
+        name: str,
+        bound: int = 10_000,
+        lossless: bool = True,
+        batch: bool = False,
     ) -> _Subscriber:
-        subscriber = _Subscriber(self, kind, handler, name=name, bound=bound, lossless=lossless)
+        subscriber = _Subscriber(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
         with self._settled:
             if self._closed:
                 raise Unavailable("bus.closed", subscriber=name)
             self._set_subscribers((*self._subscribers, subscriber))
         subscriber.start()
         return subscriber
+
+    def hears(self, kind: type[Message]) -> bool:
+        found = self._hearing.get(kind)
+        return bool(self._find_hearing(kind) if found is None else found)
 
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until all is handled.
@@ -100,11 +113,12 @@ class _Subscriber:
         self,
         bus: InProcessBus,
         kind: type[Any],
-        handler: Callable[[Any], Any],
+        handler: Handler,
         *,
         name: str,
         bound: int,
         lossless: bool,
+        batch: bool,
     ) -> None:
         self.kind = kind
         self._bus = bus
@@ -112,10 +126,11 @@ class _Subscriber:
         self._name = name
         self._bound = bound
         self._lossless = lossless
+        self._batch = batch
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
         self._cancelled = False
-        self._delivered = self._failed = self._dropped = 0
+        self._delivered = self._failed = self._dropped = self._batches = self._most_queued = 0
         self._last_error: str | None = None
         self._thread = _Worker(target=self._run, name=f"bus:{name}", daemon=True)
 
@@ -134,6 +149,7 @@ class _Subscriber:
                 return
             self._bus._count(1)
             self._queue.append(message)
+            self._most_queued = max(self._most_queued, len(self._queue))
             self._changed.notify_all()
 
     def cancel(self) -> None:
@@ -160,24 +176,31 @@ class _Subscriber:
                 bound=self._bound,
                 lossless=self._lossless,
                 last_error=self._last_error,
+                most_queued=self._most_queued,
+                batches=self._batches,
             )
 
     def _run(self) -> None:
-        while (message := self._take()) is not None:
-            error = deliver(self._name, self._handler, message)
+        while (messages := self._take()) is not None:
+            if self._batch:
+                errors = deliver_all(self._name, self._handler, messages)
+            else:
+                error = deliver(self._name, self._handler, messages[0])
+                errors = [] if error is None else [error]
             with self._changed:
-                if error is None:
-                    self._delivered += 1
-                else:
-                    self._failed += 1
-                    self._last_error = error
-            self._bus._count(-1)
+                self._delivered += len(messages) - len(errors)
+                self._failed += len(errors)
+                self._batches += self._batch
+                self._last_error = errors[-1] if errors else self._last_error
+            self._bus._count(-len(messages))
 
-    def _take(self) -> Message | None:
+    def _take(self) -> list[Message] | None:
+        """Return what is handled next: one message, or all that wait; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._cancelled)
             if self._cancelled:
                 return None
-            message = self._queue.popleft()
+            count = min(len(self._queue), MOST_AT_ONCE) if self._batch else 1
+            messages = [self._queue.popleft() for _ in range(count)]
             self._changed.notify_all()
-            return message
+            return messages

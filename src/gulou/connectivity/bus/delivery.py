@@ -22,3 +22,12 @@ def deliver(name: str, handler: Callable[[Any], Any], message: object) -> str | 
         _log.exception("consumer %s failed on %s", name, type(message).__name__)
         return error.code if isinstance(error, GulouError) else type(error).__name__
     return None
+
+
+def deliver_all(name: str, handler: Callable[[Any], Any], messages: list[Any]) -> list[str]:
+    """Call a consumer of lists; after a failure once more, with each message alone. Return what went wrong then."""
+    error = deliver(name, handler, messages)
+    if error is None or len(messages) == 1:
+        return [] if error is None else [error]
+    errors = (deliver(name, handler, [message]) for message in messages)
+    return [one for one in errors if one is not None]

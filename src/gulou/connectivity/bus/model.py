@@ -14,6 +14,8 @@ class SubscriberStatus(msgspec.Struct, frozen=True):
         failed: the handler raised; the message is not given again.
         queued: waiting now.
         dropped: given up because the queue of a ``lossless=False`` subscriber was full.
+        most_queued: the longest that the queue has been.
+        batches: lists handed over to a ``batch`` subscriber.
         last_error: type name of the newest failure; None if there was none.
     """
 
@@ -26,3 +28,5 @@ class SubscriberStatus(msgspec.Struct, frozen=True):
     bound: int
     lossless: bool
     last_error: str | None = None
+    most_queued: int = 0
+    batches: int = 0

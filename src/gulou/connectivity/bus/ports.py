@@ -7,9 +7,16 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from gulou.connectivity.bus.model import SubscriberStatus
+
+_kinds: dict[str, type[Message]] = {}
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every bus message: a past-tense name, frozen, declared below both of its sides.
+
+    Every kind is known by name once its module is imported (``message_kinds``), and holds only what MessagePack can
+    carry, so that it can go to another process (``encode_message``).
 
     Args:
         at_us: when it happened, µs since the Unix epoch, UTC.
@@ -17,8 +24,23 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     at_us: int
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _kinds[name_of(cls)] = cls
+
+
+def name_of(kind: type[Message]) -> str:
+    """Return the name under which a kind of message travels: its module and class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def message_kinds() -> dict[str, type[Message]]:
+    """Return every kind of message whose module is imported, by name."""
+    return dict(_kinds)
+
 
 M = TypeVar("M", bound=Message)
+Handler = Callable[[Any], Any]
 
 
 class Subscription(Protocol):
@@ -26,6 +48,9 @@ class Subscription(Protocol):
 
     def cancel(self) -> None:
         """Stop; messages still queued are discarded."""
+
+    def status(self) -> SubscriberStatus:
+        """Return its counters."""
 
 
 class Bus(Protocol):
@@ -40,14 +65,28 @@ class Bus(Protocol):
         """Hand over; returns at once unless a ``lossless`` subscriber's queue is full, then waits for room."""
 
     def subscribe(
-        self, kind: type[M], handler: Callable[[M], Any], *, name: str, bound: int = 10_000, lossless: bool = True
+        self,
+        kind: type[M],
+        handler: Handler,
+        *,
+        name: str,
+        bound: int = 10_000,
+        lossless: bool = True,
+        batch: bool = False,
     ) -> Subscription:
         """Register a plain (not async) handler.
 
         Args:
+            handler: takes a message, or with ``batch`` a list of them.
             bound: messages that may wait. When full: ``lossless`` makes the publisher wait, otherwise the oldest
-                waiting message is dropped and counted (for live views).
+                waiting message is dropped and counted (for live views, and for who can ask for what it missed).
+            batch: give all that wait in one list, at most ``MOST_AT_ONCE``, in order. A list that fails is given again
+                message by message, so that a bad one does not take the others with it: the handler must not mind
+                what it had taken already.
         """
+
+    def hears(self, kind: type[Message]) -> bool:
+        """Say whether anybody subscribes to a kind; for who would have to gather a message first."""
 
     def drain(self, timeout_s: float = 30.0) -> None:
         """Wait until everything published so far, and what its handlers published, has been handled."""
