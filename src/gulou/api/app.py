@@ -18,6 +18,7 @@ from gulou.api.document import bare_application, openapi_document
 from gulou.api.guards import Authentication, Defects, SecurityHeaders, SizeLimit
 from gulou.api.live import LiveHub
 from gulou.api.metrics import Metrics
+from gulou.api.performance import PerformanceBoard
 from gulou.api.problems import install_problem_handlers
 from gulou.api.services import Services
 from gulou.api.static import Console
@@ -29,14 +30,16 @@ _LARGE = (f"{API_PREFIX}/devices/bulk", f"{API_PREFIX}/loads/", f"{API_PREFIX}/p
 def create_app(services: Services) -> FastAPI:
     """Make the ASGI application of a city.
 
-    The live stream listens on the bus from start-up to shut-down of the application (ASGI lifespan).
+    The live stream and the performance board listen from start-up to shut-down of the application (ASGI lifespan).
     """
     live = LiveHub(services)
+    performance = PerformanceBoard(services)
     metrics = Metrics(services)
     console = Console(services.console_directory)
-    application = bare_application(lifespan=_lifespan(live))
+    application = bare_application(lifespan=_lifespan(live, performance))
     application.state.services = services
     application.state.live = live
+    application.state.performance = performance
     install_problem_handlers(application)
     _add_document(application)
     _add_live(application, live)
@@ -68,13 +71,15 @@ class Ingest:
         await self._ingest(inner, receive, send)
 
 
-def _lifespan(live: LiveHub) -> Callable[[FastAPI], object]:
+def _lifespan(live: LiveHub, performance: PerformanceBoard) -> Callable[[FastAPI], object]:
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
         live.open()
+        performance.open()
         try:
             yield
         finally:
+            performance.close()
             live.close()
 
     return lifespan

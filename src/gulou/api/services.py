@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gulou.connectivity.commands import CommandService
     from gulou.connectivity.devices import DeviceRegistry
     from gulou.connectivity.intake import IntakeService, Ledger, SqlRejectStore
+    from gulou.connectivity.traffic import TrafficMeter
     from gulou.hub.context import ContextService
     from gulou.hub.history import HistoryService
     from gulou.hub.rules import RuleService
@@ -35,6 +37,7 @@ class Services:
     Args:
         adapters: returns the adapters that run, by name.
         http_ingest: ASGI application of the HTTP adapter, served below ``/ingest/v1``.
+        processes: returns the processes of this installation, name → process id.
         data_directory: for the base map (``maps/base.geojson``) and the disk's state.
         console_directory: what the console's build wrote; None: no pages.
         started_at_us: when this process started, µs UTC.
@@ -58,9 +61,11 @@ class Services:
     warnings: WarningService
     incidents: IncidentService
     packs: PackService
+    traffic: TrafficMeter
     data_directory: Path
     started_at_us: int
     adapters: Callable[[], Mapping[str, Adapter]] = field(default=dict)
+    processes: Callable[[], Mapping[str, int]] = lambda: {"gulou": os.getpid()}
     http_ingest: ASGIApp | None = None
     console_directory: Path | None = None
     settings: ApiSettings = field(default_factory=ApiSettings)

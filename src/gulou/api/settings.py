@@ -30,3 +30,6 @@ class ApiSettings(Settings):
     live_entities: int = setting(
         20_000, unit="1", ge=100, description="changed entities that wait for a live client's next frame"
     )
+    performance_s: float = setting(
+        5.0, unit="s", ge=0, le=60, description="how often the performance page's counters are read; 0: never"
+    )

@@ -14,7 +14,7 @@ from gulou.kernel import NotFound
 
 PAGES = frozenset(
     {
-        "account", "accounting", "audit", "devices", "entities", "history", "incidents", "login", "map", "packs",
+        "account", "accounting", "audit", "devices", "entities", "history", "incidents", "login", "map", "packs", "performance",
         "password", "rejected", "rules", "settings", "sign-in", "system", "tokens", "users", "warnings",
     }
 )  # fmt: skip

@@ -34,6 +34,7 @@ from gulou.connectivity.intake import (
     SegmentLog,
     SeriesCatalogue,
 )
+from gulou.connectivity.traffic import TrafficMeter
 from gulou.hub.context import ContextService, ContextSettings, MemoryContextStore, SqlContextStore
 from gulou.hub.history import HistoryService, HistorySettings
 from gulou.hub.rules import RuleSettings
@@ -93,7 +94,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     series = SeriesCatalogue(place.log / "series")
     domain = Domain(database, log, series, clock, bus, context, vocabulary, access, settings, place.log, names)
     history = HistoryService(place.history, clock, settings.read("history", HistorySettings))
-    for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules):
+    traffic = TrafficMeter(domain.series, log.last_sequence())
+    for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules, traffic):
         domain.intake.add_consumer(consumer)
     packs = PackService(
         (place.packs, builtin_packs()),
@@ -126,6 +128,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         warnings=domain.warnings,
         incidents=domain.incidents,
         packs=packs,
+        traffic=traffic,
         data_directory=place.root,
         started_at_us=clock.now_us(),
         adapters=lambda: adapters,

@@ -50,6 +50,7 @@ def served(tmp_path):
         (
             "credentials", "vocabulary", "intake", "ledger", "rejects", "replayer", "loads", "devices", "commands",
             "history", "rules", "warnings", "incidents", "packs",
+            "traffic",
         )
     )  # fmt: skip
     services = Services(
@@ -61,7 +62,7 @@ def served(tmp_path):
         data_directory=tmp_path,
         started_at_us=clock.now_us(),
         http_ingest=ingest,
-        settings=ApiSettings(live_frame_s=0.05, live_heartbeat_s=0.2, body_limit_bytes=4096),
+        settings=ApiSettings(live_frame_s=0.05, live_heartbeat_s=0.2, body_limit_bytes=4096, performance_s=0),
     )
     door = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(

@@ -22,6 +22,7 @@ from gulou.connectivity.intake import (
     SqlRejectStore,
     Submission,
 )
+from gulou.connectivity.traffic import TrafficMeter
 from gulou.hub.context import ContextService, MemoryContextStore
 from gulou.hub.history import HistoryService
 from gulou.hub.rules import RuleService
@@ -131,6 +132,8 @@ def built_city(folder: Path, console_directory: Path | None, settings: ApiSettin
         (folder / "packs", PACKS), folder / "running", vocabulary, mappings, rules, database, clock, access.audit
     )
     rules.start(0)
+    traffic = TrafficMeter(intake.series)
+    intake.add_consumer(traffic)
     intake.start()
     services = Services(
         clock=clock,
@@ -151,6 +154,7 @@ def built_city(folder: Path, console_directory: Path | None, settings: ApiSettin
         warnings=warnings,
         incidents=incidents,
         packs=packs,
+        traffic=traffic,
         data_directory=folder,
         started_at_us=clock.now_us(),
         console_directory=console_directory,

@@ -1380,6 +1380,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/performance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Performance
+         * @description Get rates, latencies, queues, lag, disk, the dearest rules and the loudest devices.
+         */
+        get: operations["getPerformance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1483,6 +1503,21 @@ export interface components {
              * @default null
              */
             command_state: string | null;
+        };
+        /**
+         * AlarmView
+         * @description Something that needs a person.
+         */
+        AlarmView: {
+            /** Code */
+            code: string;
+            /**
+             * Severity
+             * @enum {string}
+             */
+            severity: "warning" | "critical";
+            /** Message */
+            message: string;
         };
         /**
          * AuditEntryView
@@ -1901,6 +1936,23 @@ export interface components {
             };
             /** Id */
             id: string;
+        };
+        /**
+         * DeviceNoise
+         * @description What one device sent during the present minute and the one before.
+         */
+        DeviceNoise: {
+            /**
+             * Device Id
+             * @description null: what came without a device
+             */
+            device_id: string | null;
+            /** Readings */
+            readings: number;
+            /** Rejected */
+            rejected: number;
+            /** Per S */
+            per_s: number;
         };
         /**
          * DevicePage
@@ -2395,6 +2447,67 @@ export interface components {
             never: number;
         };
         /**
+         * LagView
+         * @description How far one consumer of the log is.
+         */
+        LagView: {
+            /** Consumer */
+            consumer: string;
+            /**
+             * Applied
+             * @description log sequence of the last batch that it took
+             */
+            applied: number;
+            /**
+             * Position
+             * @description log sequence up to which its own store is durable
+             */
+            position: number;
+            /**
+             * Behind
+             * @description records that it has not taken yet
+             */
+            behind: number;
+            /** Is Healthy */
+            is_healthy: boolean;
+            /** Problem */
+            problem: string | null;
+        };
+        /**
+         * LatencyBucket
+         * @description How many took at most so long, and longer than the bucket before.
+         */
+        LatencyBucket: {
+            /**
+             * At Most Ms
+             * @description upper edge, ms; null: everything longer
+             */
+            at_most_ms: number | null;
+            /** Count */
+            count: number;
+        };
+        /**
+         * LatencyView
+         * @description How long one kind of work took during the last minute; percentiles are interpolated within a bucket.
+         */
+        LatencyView: {
+            /**
+             * Name
+             * @description `<adapter>`: from the bytes of a submission to its receipt, which means durable
+             */
+            name: string;
+            /** Count */
+            count: number;
+            /** P50 Ms */
+            p50_ms: number | null;
+            /** P99 Ms */
+            p99_ms: number | null;
+            /** P999 Ms */
+            p999_ms: number | null;
+            /** Buckets */
+            buckets: components["schemas"]["LatencyBucket"][];
+        };
+        /**
          * MapFeatures
          * @description What the map draws, by columns: the n-th item of each list belongs to one entity.
          *
@@ -2577,6 +2690,47 @@ export interface components {
             items: components["schemas"]["PersonView"][];
         };
         /**
+         * PerformanceView
+         * @description Rates, latencies, queues, lag, disk, the dearest rules and the loudest devices.
+         */
+        PerformanceView: {
+            /**
+             * Now
+             * Format: date-time
+             * @description RFC 3339, UTC when sent by the server
+             */
+            now: string;
+            /**
+             * Started At
+             * Format: date-time
+             * @description RFC 3339, UTC when sent by the server
+             */
+            started_at: string;
+            rates: components["schemas"]["RatesView"];
+            /** Sources */
+            sources: components["schemas"]["SourceRates"][];
+            /** Latencies */
+            latencies: components["schemas"]["LatencyView"][];
+            /** Queues */
+            queues: components["schemas"]["QueueView"][];
+            /** Lag */
+            lag: components["schemas"]["LagView"][];
+            disk: components["schemas"]["DiskView"];
+            /** Rules */
+            rules: components["schemas"]["RuleCost"][];
+            /** Devices */
+            devices: components["schemas"]["DeviceNoise"][];
+            /** Processes */
+            processes: components["schemas"]["ProcessView"][];
+            /** Alarms */
+            alarms: components["schemas"]["AlarmView"][];
+            /**
+             * Samples
+             * @description the last 15 minutes, oldest first
+             */
+            samples: components["schemas"]["SampleView"][];
+        };
+        /**
          * PermissionEntry
          * @description A permission to give; leave `departments` or `entity_types` out for all of them.
          */
@@ -2682,6 +2836,26 @@ export interface components {
             errors: components["schemas"]["FieldProblem"][];
         };
         /**
+         * ProcessView
+         * @description One process of this installation.
+         */
+        ProcessView: {
+            /** Name */
+            name: string;
+            /** Pid */
+            pid: number;
+            /**
+             * Memory Bytes
+             * @description resident; null: it does not run now
+             */
+            memory_bytes: number | null;
+            /**
+             * Processor Share
+             * @description of one core, over the last ten seconds
+             */
+            processor_share: number | null;
+        };
+        /**
          * PropertyView
          * @description One property of an entity type.
          */
@@ -2738,6 +2912,47 @@ export interface components {
             description: {
                 [key: string]: string;
             };
+        };
+        /**
+         * QueueView
+         * @description Something that waits its turn.
+         */
+        QueueView: {
+            /** Name */
+            name: string;
+            /** Kind */
+            kind: string;
+            /** Waiting */
+            waiting: number;
+            /**
+             * Limit
+             * @description what happens at the limit is in the manual; null: none
+             */
+            limit: number | null;
+            /**
+             * Dropped
+             * @default 0
+             */
+            dropped: number;
+            /**
+             * Failed
+             * @default 0
+             */
+            failed: number;
+        };
+        /**
+         * RatesView
+         * @description Readings per second, over the last ten seconds.
+         */
+        RatesView: {
+            /** Received Per S */
+            received_per_s: number;
+            /** Stored Per S */
+            stored_per_s: number;
+            /** Rejected Per S */
+            rejected_per_s: number;
+            /** Dropped Per S */
+            dropped_per_s: number;
         };
         /**
          * ReceiptView
@@ -2953,6 +3168,25 @@ export interface components {
             permissions: components["schemas"]["PermissionView"][];
         };
         /**
+         * RuleCost
+         * @description What one rule cost since it was loaded.
+         */
+        RuleCost: {
+            /** Rule */
+            rule: string;
+            /** Evaluations */
+            evaluations: number;
+            /** Busy Ms */
+            busy_ms: number;
+            /** Us Per Evaluation */
+            us_per_evaluation: number;
+            /**
+             * Is Quarantined
+             * @default false
+             */
+            is_quarantined: boolean;
+        };
+        /**
          * RuleExplanation
          * @description What each state of a detection rests on, oldest first.
          */
@@ -3121,6 +3355,32 @@ export interface components {
             };
         };
         /**
+         * SampleView
+         * @description One point of the charts: rates over the interval that ends at ``at``.
+         */
+        SampleView: {
+            /**
+             * At
+             * Format: date-time
+             * @description RFC 3339, UTC when sent by the server
+             */
+            at: string;
+            /** Stored Per S */
+            stored_per_s: number;
+            /** Rejected Per S */
+            rejected_per_s: number;
+            /** Dropped Per S */
+            dropped_per_s: number;
+            /** P50 Ms */
+            p50_ms: number | null;
+            /** P99 Ms */
+            p99_ms: number | null;
+            /** Waiting */
+            waiting: number;
+            /** Behind */
+            behind: number;
+        };
+        /**
          * SeriesPoint
          * @description One point of a chart.
          */
@@ -3165,6 +3425,22 @@ export interface components {
              * Format: password
              */
             password: string;
+        };
+        /**
+         * SourceRates
+         * @description The rates of one source.
+         */
+        SourceRates: {
+            /** Received Per S */
+            received_per_s: number;
+            /** Stored Per S */
+            stored_per_s: number;
+            /** Rejected Per S */
+            rejected_per_s: number;
+            /** Dropped Per S */
+            dropped_per_s: number;
+            /** Source */
+            source: string;
         };
         /**
          * SystemView
@@ -6716,6 +6992,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SystemView"];
+                };
+            };
+            /** @description A problem document */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPerformance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PerformanceView"];
                 };
             };
             /** @description A problem document */

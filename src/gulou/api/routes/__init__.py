@@ -13,6 +13,7 @@ from gulou.api.routes import (
     history,
     incidents,
     packs,
+    performance,
     rules,
     session,
     system,
@@ -25,7 +26,7 @@ __all__ = ["api_routes", "area_routers"]
 
 _AREAS = (
     session, users, vocabulary, entities, history, devices, commands, warnings, incidents, rules, packs, accounting,
-    system,
+    system, performance,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -46,6 +47,15 @@ class RuleView(msgspec.Struct, frozen=True):
     active: int
     watched: int
     quarantined: str | None
+
+
+class RuleCost(msgspec.Struct, frozen=True):
+    """What a rule cost since it was loaded; ``busy_ns`` is time spent judging."""
+
+    rule_id: str
+    evaluations: int
+    busy_ns: int
+    quarantined: bool
 
 
 class RuleService:
@@ -307,6 +317,17 @@ class RuleService:
             return RuleView(rule, RuleCounters(), 0, 0, None)
         active = sum(1 for state in judge.states.values() if state.occurrence is not None)
         return RuleView(rule, msgspec.structs.replace(judge.counters), active, len(judge.states), judge.quarantined)
+
+    def dearest(self, limit: int) -> list[RuleCost]:
+        """Return the rules that took most time since they were loaded, for the operations page."""
+        with self._lock:
+            judges = list(self._engine.judges.values())
+        worst = heapq.nlargest(limit, judges, key=lambda judge: judge.counters.busy_ns)
+        return [
+            RuleCost(one.rule.id, one.counters.evaluations, one.counters.busy_ns, one.quarantined is not None)
+            for one in worst
+            if one.counters.evaluations
+        ]
 
     def explain(self, detection_id: str, principal: Principal | None = None) -> list[dict[str, Any]]:
         """Return what each state of an occurrence rests on, oldest first: inputs with times, conditions, levels.
