@@ -3,8 +3,11 @@
 from gulou.connectivity.intake.applier import ConsumerStatus
 from gulou.connectivity.intake.columns import Columns
 from gulou.connectivity.intake.expansion import expand, reading_at
+from gulou.connectivity.intake.following import FollowingApplier
 from gulou.connectivity.intake.ledger import Ledger
+from gulou.connectivity.intake.log_follower import LogFollower
 from gulou.connectivity.intake.log_memory import MemoryLog
+from gulou.connectivity.intake.log_readers import ReaderPosition
 from gulou.connectivity.intake.log_segments import SegmentLog
 from gulou.connectivity.intake.model import (
     Account,
@@ -28,6 +31,7 @@ from gulou.connectivity.intake.ports import (
     Intake,
     LedgerPort,
     LogConsumer,
+    LogReader,
     ReadingLog,
     RejectStore,
 )
@@ -45,6 +49,7 @@ __all__ = [
     "ConsumerStatus",
     "DeviceGate",
     "Flaw",
+    "FollowingApplier",
     "Intake",
     "IntakeService",
     "IntakeSettings",
@@ -53,11 +58,14 @@ __all__ = [
     "LedgerSettings",
     "LogBatch",
     "LogConsumer",
+    "LogFollower",
+    "LogReader",
     "LogSettings",
     "MemoryLog",
     "OriginAccount",
     "Payload",
     "RawOf",
+    "ReaderPosition",
     "Reading",
     "ReadingLog",
     "Receipt",

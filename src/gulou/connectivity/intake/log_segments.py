@@ -7,10 +7,12 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gulou.connectivity.intake.log_head import HeadWriter
+from gulou.connectivity.intake.log_readers import ReaderPosition, reader_positions
 from gulou.connectivity.intake.segment import (
     DATA_OFFSET,
     Frame,
@@ -22,6 +24,7 @@ from gulou.connectivity.intake.segment import (
     read_head,
 )
 from gulou.connectivity.intake.settings import LogSettings
+from gulou.kernel.clock import SECOND_US, Clock, SystemClock
 from gulou.kernel.errors import Conflict, Fault, GulouError, Unavailable
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -32,6 +35,8 @@ _ZEROS = bytes(1 << 20)
 class _Segment:
     path: Path
     first_sequence: int
+    full_at: float = float("inf")
+    """When it was left for the next, seconds since the Unix epoch."""
 
 
 class SegmentLog:
@@ -43,6 +48,9 @@ class SegmentLog:
 
     Args:
         directory: created if missing.
+        readers: names of ``LogFollower``s in other processes for which everything is kept from the first record on,
+            also before they have said a first word.
+        clock: for the age of files and of readers' words; the machine's own by default, as files' times are.
 
     Raises:
         Conflict: ``log.in_use``: another process has it open.
@@ -50,8 +58,10 @@ class SegmentLog:
         Unavailable: ``intake.disk_full``: no room for the first segment.
     """
 
-    def __init__(self, directory: Path, settings: LogSettings | None = None) -> None:
+    def __init__(self, directory: Path, settings: LogSettings | None = None, *, readers: Collection[str] = ()) -> None:
         self._directory = directory
+        self._expected_readers = frozenset(readers)
+        self._told: HeadWriter | None = None
         self._settings = settings or LogSettings()
         self._segment_bytes = max(int(self._settings.segment_mb * 1024 * 1024), DATA_OFFSET)
         self._guard = threading.Lock()
@@ -68,6 +78,8 @@ class SegmentLog:
             else:
                 self._last = 0
                 self._start_segment(0)
+            self._told = _head_writer(directory)
+            self._tell()
         except GulouError:
             self._release()
             raise
@@ -96,6 +108,7 @@ class SegmentLog:
             self._write(frame)
             self._offset += len(frame)
             self._last += len(records)
+            self._tell()
             return self._last
 
     def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
@@ -123,16 +136,25 @@ class SegmentLog:
             return self._segments[0].first_sequence
 
     def forget_before(self, sequence: int) -> None:
-        """Give up full segments that end before ``sequence``, except the newest ``keep_segments`` of them."""
+        """Give up full segments that end before ``sequence`` and before what other processes' readers lack.
+
+        The newest ``keep_segments`` stay, and those younger than ``keep_hours`` as far as ``keep_mb`` allows.
+        """
+        now = self._clock.now_us() / SECOND_US
         with self._guard:
+            sequence = min([sequence, *(reader.sequence for reader in self._awaited(now))])
             given_up = False
             while len(self._segments) > self._settings.keep_segments + 1:
-                if self._segments[1].first_sequence > sequence:
+                if self._segments[1].first_sequence > sequence or self._is_young(now):
                     break
                 self._recycle(self._segments.pop(0))
                 given_up = True
             if given_up:  # before the file is written over, its old name must be gone for good
                 _sync_directory(self._directory)
+
+    def readers(self) -> list[ReaderPosition]:
+        """Return what the readers in other processes have said."""
+        return reader_positions(self._directory)
 
     def prepare(self) -> None:
         """Write the next segment out when this one is half full, so that no commit has to wait for it; any thread.
@@ -165,6 +187,25 @@ class SegmentLog:
         with self._guard:
             self._release()
 
+    def _awaited(self, now: float) -> list[ReaderPosition]:
+        """Return the readers that are waited for; one that is expected and has not spoken yet lacks everything."""
+        told = reader_positions(self._directory)
+        spoken_after_us = (now - self._settings.reader_silent_hours * 3_600) * 1_000_000
+        unheard = self._expected_readers - {reader.name for reader in told}
+        return [reader for reader in told if reader.told_at_us > spoken_after_us] + [
+            ReaderPosition(name, 0, 0) for name in unheard
+        ]
+
+    def _is_young(self, now: float) -> bool:
+        """Tell whether the oldest segment is kept for its age."""
+        kept_bytes = (len(self._segments) - 1) * self._segment_bytes
+        is_recent = now - self._segments[0].full_at < self._settings.keep_hours * 3_600
+        return is_recent and kept_bytes <= self._settings.keep_mb * 1024 * 1024
+
+    def _tell(self) -> None:
+        if self._told is not None:
+            self._told.tell(self._last, self._segments[-1].first_sequence, self._offset)
+
     def _write(self, frame: bytes) -> None:
         try:
             _pwrite_all(self._descriptor, frame, self._offset)
@@ -178,7 +219,7 @@ class SegmentLog:
 
     def _list_segments(self) -> list[_Segment]:
         paths = sorted(path for path in self._directory.glob("*.seg") if path.stem.isdecimal())
-        return [_Segment(path, int(path.stem)) for path in paths]
+        return [_Segment(path, int(path.stem), path.stat().st_mtime) for path in paths]
 
     def _open_last(self) -> None:
         segment = self._segments[-1]
@@ -239,6 +280,8 @@ class SegmentLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._size, self._head, self._offset = descriptor, size, head, DATA_OFFSET
+        if self._segments:
+            self._segments[-1].full_at = self._clock.now_us() / SECOND_US
         self._segments.append(_Segment(path, head.first_sequence))
 
     def _grow(self, frame_length: int) -> None:
@@ -271,6 +314,18 @@ class SegmentLog:
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._lock_descriptor = -1
+        if self._told is not None:
+            self._told.close()
+            self._told = None
+
+
+def _head_writer(directory: Path) -> HeadWriter:
+    try:
+        return HeadWriter(directory, secrets.randbits(64))
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise Unavailable("intake.disk_full", path=str(directory)) from error
+        raise Fault("log.write_failed", file=str(directory), problem=os.strerror(error.errno or 0)) from error
 
 
 def _lock(path: Path) -> int:

@@ -72,11 +72,8 @@ class LogConsumer(Protocol):
         """Make what was applied durable, so that ``position`` advances; called every few seconds and at stop."""
 
 
-class ReadingLog(Protocol):
-    """The durable log: append returns when synced. Implementations: segment files, memory."""
-
-    def append(self, records: list[bytes]) -> int:
-        """Write records and sync; return the sequence of the last. Raises Unavailable ``intake.disk_full``."""
+class LogReader(Protocol):
+    """Who reads the log. Implementations: every ``ReadingLog``, and ``LogFollower`` beside another process."""
 
     def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield (sequence, record) from ``sequence`` on; a torn tail ends it, damage in the middle raises."""
@@ -89,10 +86,17 @@ class ReadingLog(Protocol):
     def forget_before(self, sequence: int) -> None:
         """Allow segments that end before ``sequence`` to be recycled."""
 
+    def close(self) -> None: ...
+
+
+class ReadingLog(LogReader, Protocol):
+    """The durable log: append returns when synced. Implementations: segment files, memory."""
+
+    def append(self, records: list[bytes]) -> int:
+        """Write records and sync; return the sequence of the last. Raises Unavailable ``intake.disk_full``."""
+
     def prepare(self) -> None:
         """Do ahead what the next appends would have to wait for; called now and then, beside them."""
-
-    def close(self) -> None: ...
 
 
 class RejectStore(Protocol):

@@ -104,7 +104,7 @@ class SeriesCatalogue:
 
     def refresh(self) -> None:
         """Read what was written since; a torn end is left for the next time."""
-        if self._path is None:
+        if self._path is None or not self._path.exists():  # the process that numbers has not started yet
             return
         with self._lock, self._path.open("rb") as file:
             head = file.read(_HEADER)

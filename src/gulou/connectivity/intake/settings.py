@@ -19,6 +19,22 @@ class LogSettings(BaseModel):
         le=1000,
         description="Full log files kept although all consumers have them; a start recognises duplicates by them.",
     )
+    keep_hours: float = Field(
+        default=0,
+        ge=0,
+        le=8_760,
+        description="Hours for which full log files are kept although all consumers have them, for reading them again.",
+    )
+    keep_mb: float = Field(
+        default=1_024,
+        ge=0,
+        description="Most that `keep_hours` may keep, MiB; what a consumer lacks is kept regardless.",
+    )
+    reader_silent_hours: float = Field(
+        default=24,
+        gt=0,
+        description="Hours after which a reader in another process that says nothing is waited for no longer.",
+    )
     spare_segments: int = Field(default=2, ge=0, le=100, description="Used-up log files kept for using again.")
 
 
