@@ -58,8 +58,16 @@ class SegmentLog:
         Unavailable: ``intake.disk_full``: no room for the first segment.
     """
 
-    def __init__(self, directory: Path, settings: LogSettings | None = None, *, readers: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: LogSettings | None = None,
+        *,
+        readers: Collection[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
         self._directory = directory
+        self._clock = clock or SystemClock()
         self._expected_readers = frozenset(readers)
         self._told: HeadWriter | None = None
         self._settings = settings or LogSettings()

@@ -31,7 +31,7 @@ _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 class Screened:
     """A submission after screening; the commit thread may still move readings to the rejects (duplicates)."""
 
-    __slots__ = ("payload_of", "raw_of", "raws", "readings", "rejected")
+    __slots__ = ("kept", "payload_of", "raw_of", "raws", "readings", "rejected")
 
     def __init__(self) -> None:
         self.readings: list[Reading] = []
@@ -39,6 +39,8 @@ class Screened:
         """The payload of each reading, by index."""
         self.raws: list[bytes] = []
         self.raw_of: dict[int, int] = {}
+        """Index in ``raws`` by the identity of a payload; ``kept`` keeps it from being given to another."""
+        self.kept: list[Payload] = []
         self.rejected: list[RejectedPart] = []
 
 
@@ -97,6 +99,7 @@ class Screen:
         index = screened.raw_of.get(id(payload))
         if index is None:
             index = screened.raw_of[id(payload)] = len(screened.raws)
+            screened.kept.append(payload)
             screened.raws.append(bytes(payload.raw[: self._settings.keep_raw_bytes]))
         screened.rejected.append(
             RejectedPart(
