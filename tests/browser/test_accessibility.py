@@ -69,6 +69,7 @@ VIEWS: dict[str, tuple[str, str, Opener, str]] = {
     "rejected": ("/accounting", "rejected-row", click("rejected-row"), "raw-bytes"),
     "rules": ("/rules", "rule-row", nothing, "pack-card"),
     "rule": ("/rules?rule=flood/drain-level", "rule-detail", nothing, "rule-detail"),
+    "performance": ("/performance", "performance-page", nothing, "performance-stored"),
     "users": ("/settings", "new-user", nothing, "new-user"),
     "new-user": ("/settings", "new-user", click("new-user"), "new-user"),
     "tokens": ("/settings?tab=tokens", "new-token", nothing, "new-token"),

@@ -14,6 +14,7 @@ HEADINGS = {
     "devices": ("Devices", "设备"),
     "accounting": ("Accounting", "对账"),
     "rules": ("Rules", "规则"),
+    "performance": ("Performance", "运行"),
     "admin": ("Admin", "管理"),
 }
 

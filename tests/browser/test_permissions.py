@@ -10,10 +10,10 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 NAV = {
     "viewer": {"map", "warnings", "incidents", "devices"},
-    "duty-officer": {"map", "warnings", "incidents", "devices", "accounting", "rules", "admin"},
-    "steward": {"map", "warnings", "incidents", "devices", "accounting", "rules", "admin"},
+    "duty-officer": {"map", "warnings", "incidents", "devices", "accounting", "rules", "performance", "admin"},
+    "steward": {"map", "warnings", "incidents", "devices", "accounting", "rules", "performance", "admin"},
     "device-integrator": {"map", "devices", "accounting"},
-    "admin": {"map", "warnings", "incidents", "devices", "accounting", "rules", "admin"},
+    "admin": {"map", "warnings", "incidents", "devices", "accounting", "rules", "performance", "admin"},
 }
 
 

@@ -101,6 +101,12 @@ const rules = createRoute({
   component: lazyRouteComponent(() => import("~/features/rules/rules-page"), "RulesPage"),
 });
 
+const performance = createRoute({
+  getParentRoute: () => desk,
+  path: "/performance",
+  component: lazyRouteComponent(() => import("~/features/performance/performance-page"), "PerformancePage"),
+});
+
 const admin = createRoute({
   getParentRoute: () => desk,
   path: "/settings",
@@ -119,7 +125,7 @@ const routeTree = root.addChildren([
   shell.addChildren([
     map,
     password,
-    desk.addChildren([warnings, incidents, incident, devices, device, accounting, rules, admin]),
+    desk.addChildren([warnings, incidents, incident, devices, device, accounting, rules, performance, admin]),
   ]),
 ]);
 

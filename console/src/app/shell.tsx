@@ -27,6 +27,7 @@ const PAGES = [
   { to: "/devices", icon: "device", key: "devices", action: "device.read" },
   { to: "/accounting", icon: "ledger", key: "accounting", action: "intake.read" },
   { to: "/rules", icon: "rule", key: "rules", action: "rule.read" },
+  { to: "/performance", icon: "gauge", key: "performance", action: "system.read" },
   { to: "/settings", icon: "admin", key: "admin", action: "user.manage" },
 ] as const satisfies readonly { to: string; icon: IconName; key: string; action: string }[];
 
