@@ -58,6 +58,27 @@ def _conversion(item: PropertyType, unit: str | None, context: dict[str, str]) -
     return found.factor, found.offset
 
 
+def linear_of(item: PropertyType, unit: str | None) -> tuple[float, float] | None:
+    """Return (factor, offset) of the conversion of a plain number; None for a property of another kind.
+
+    Raises:
+        Invalid: as ``compile_check``.
+    """
+    if item.kind in ("relation", "geo") or item.values or item.data_type != "number":
+        return None
+    return _conversion(item, unit, {})
+
+
+def number_limits(item: PropertyType) -> tuple[float, float] | None:
+    """Return what ``_number_check`` lets pass of a property's own numbers; None where another check applies."""
+    if item.kind in {"relation", "geo"} or item.values or item.data_type != "number":
+        return None
+    return (
+        -_LARGEST if item.minimum is None else float(item.minimum),
+        _LARGEST if item.maximum is None else float(item.maximum),
+    )
+
+
 def _number_check(item: PropertyType, factor: float, offset: float, context: dict[str, str]) -> Check:
     minimum = -_LARGEST if item.minimum is None else item.minimum
     maximum = _LARGEST if item.maximum is None else item.maximum

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gulou.kernel.errors import Invalid, NotFound
-from gulou.vocabulary.checks import Check, compile_check
+from gulou.vocabulary.checks import Check, compile_check, number_limits, linear_of
 from gulou.vocabulary.loading import TypeFile, nearest, read_shared_properties, read_type_file
 from gulou.vocabulary.model import EntityType, PropertyType
 from gulou.vocabulary.schema import to_json_schema
@@ -34,11 +34,14 @@ class Vocabulary:
 
     def __init__(self, shared: Mapping[str, PropertyType], files: Iterable[TypeFile]) -> None:
         self._lock = threading.Lock()
+        self.generation = 0
+        """Grows with every change of types; who keeps what was said of them asks for it."""
         self._shared = dict(shared)
         self._files = list(files)
         self._types: Mapping[str, EntityType] = MappingProxyType(_assemble(self._shared, self._files))
         self._checks: dict[tuple[str, str, str | None], Check] = {}
         self._refusals: dict[tuple[str, str, str | None], Invalid] = {}
+        self._generation = 0
 
     @classmethod
     def load(cls, extra_dirs: Iterable[Path] = ()) -> Vocabulary:
@@ -97,6 +100,35 @@ class Vocabulary:
             check = self._compile(type_name, property_name, unit)
         return check(value)
 
+    def linear(self, type_name: str, property_name: str, unit: str | None = None) -> tuple[float, float] | None:
+        """Return (factor, offset) of a plain number's conversion; None: ``check`` does more to it than that.
+
+        ``value * factor + offset``, or the value itself where they are 1 and 0, is to the last bit what ``check``
+        returns for a float within the property's limits. It holds as long as ``generation`` stays.
+        """
+        kind = self._types.get(type_name)
+        item = None if kind is None else kind.properties.get(property_name)
+        if item is None:
+            return None
+        try:
+            return linear_of(item, unit)
+        except Invalid:
+            return None
+
+    @property
+    def generation(self) -> int:
+        """Return a number that changes whenever a type was added, extended or removed."""
+        return self._generation
+
+    def limits(self, type_name: str, property_name: str) -> tuple[float, float] | None:
+        """Return between what a property's numbers lie, both included, in its own unit.
+
+        ``check`` takes exactly the floats within them. None: it is no plain number, or unknown; ask ``check``.
+        """
+        entity_type = self._types.get(type_name)
+        item = None if entity_type is None else entity_type.properties.get(property_name)
+        return None if item is None else number_limits(item)
+
     def json_schema(self, type_name: str) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of a type's key-values form. Raises NotFound ``vocabulary.type_unknown``."""
         return to_json_schema(self.get_type(type_name))
@@ -129,8 +161,10 @@ class Vocabulary:
         types = MappingProxyType(_assemble(self._shared, files))
         self._files = files
         self._types = types
+        self.generation += 1
         self._checks = {}
         self._refusals = {}
+        self._generation += 1
 
     def _compile(self, type_name: str, property_name: str, unit: str | None) -> Check:
         # Taken together, so that what is compiled from the old types never lands among the new checks.

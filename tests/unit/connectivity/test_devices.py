@@ -1,6 +1,7 @@
 """The registry: changes, bindings, presence, lists, bulk files."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from gulou.access import Audit, AuditFilter, DeviceCredentials, Permission, Principal
@@ -532,3 +533,52 @@ def test_a_line_as_the_registry_shows_it_is_taken_and_what_it_says_of_presence_i
     report = registry.bulk(line, "ndjson", ADMIN)
     known = registry.get_device("drain-1")
     assert (report.updated, known.name, known.online, known.version) == (1, "new", None, 2)
+
+
+def test_whoever_keeps_answers_learns_what_has_changed(registry, monkeypatch):
+    before = registry.generation
+    assert registry.changed_since(before) == ()
+    registry.create(device(), ADMIN)
+    registry.create(device("drain-2"), ADMIN)
+    middle = registry.generation
+    registry.change("drain-1", {"name": "new"}, ADMIN)
+    registry.delete("drain-2", ADMIN)
+    assert registry.changed_since(before) == ("drain-1", "drain-2", "drain-1", "drain-2")
+    assert registry.changed_since(middle) == ("drain-1", "drain-2")
+    monkeypatch.setattr("gulou.connectivity.devices.index._KEPT_CHANGES", 1)
+    assert registry.changed_since(middle) is None
+
+
+def test_many_signs_of_life_at_once_are_as_good_as_one_by_one(registry, place):
+    for number in range(3):
+        registry.create(device(f"drain-{number}"), ADMIN)
+    registry.seen("drain-0", 5)
+    numbers = [registry.number_of(f"drain-{number}") for number in range(3)]
+    registry.seen_many(np.array(numbers), np.array([3, 7, 9]))
+    assert [registry.get_device(f"drain-{number}").last_seen_at_us for number in range(3)] == [5, 7, 9]
+    assert place.said(DeviceConnected) == ["drain-0", "drain-1", "drain-2"]
+    registry.seen_many(np.array(numbers), np.array([8, 8, 8]))
+    assert len(place.said(DeviceConnected)) == 3
+    registry.stop()
+    assert place.open().get_device("drain-2").last_seen_at_us == 9
+
+
+def test_a_number_is_not_given_again(registry):
+    registry.create(device(), ADMIN)
+    former = registry.number_of("drain-1")
+    registry.delete("drain-1", ADMIN)
+    assert registry.number_of("drain-1") is None
+    registry.create(device(), ADMIN)
+    assert registry.number_of("drain-1") != former
+    registry.seen_many(np.array([former]), np.array([9]))
+    assert registry.get_device("drain-1").online is None
+
+
+def test_more_devices_than_the_arrays_hold_at_first(registry):
+    lines = "".join(f'{{"id": "d-{number}", "adapter": "mqtt"}}\n' for number in range(1_500))
+    registry.bulk(lines.encode(), "ndjson", ADMIN)
+    registry.seen("d-1499", 8)
+    registry.seen("d-0", 9)
+    assert registry.get_device("d-1499").last_seen_at_us == 8
+    assert registry.get_device("d-0").online is True
+    assert registry.get_device("d-1").online is None

@@ -165,3 +165,45 @@ def test_what_was_unknown_is_known_once_a_pack_brings_it(tmp_path):
     )
     vocabulary.extend(tmp_path, "more")
     assert vocabulary.check("Pump", "vibration", 1) == 1
+
+
+@given(value=st.floats(-1e9, 1e9))
+@pytest.mark.parametrize(
+    ("kind", "name", "unit"),
+    [
+        ("AirQualityObserved", "pm25", "mg/m3"),
+        ("WeatherObserved", "temperature", "[degF]"),
+        ("Pump", "activePower", None),
+    ],
+)
+def test_what_is_linear_gives_the_checks_value_to_the_last_bit(kind, name, unit, value):
+    factor, offset = VOCABULARY.linear(kind, name, unit)
+    try:
+        expected = check(kind, name, value, unit)
+    except Invalid:
+        return
+    assert math.copysign(1, expected) == math.copysign(1, value * factor + offset) or expected == 0
+    assert expected == value * factor + offset
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "unit"),
+    [
+        ("Pump", "powerState", None),
+        ("Pump", "location", None),
+        ("Pump", "drains", None),
+        ("Pump", "nothing", None),
+        ("Nothing", "power", None),
+        ("AirQualityObserved", "pm25", "kg"),
+        ("AirQualityObserved", "pm25", "wrong"),
+    ],
+)
+def test_what_is_no_plain_number_is_not_linear(kind, name, unit):
+    assert VOCABULARY.linear(kind, name, unit) is None
+
+
+def test_the_generation_grows_with_every_change_of_types(tmp_path):
+    vocabulary = Vocabulary.load()
+    before = vocabulary.generation
+    vocabulary.remove("nobody")
+    assert vocabulary.generation > before

@@ -12,10 +12,16 @@ class DeviceConnected(Message, frozen=True, kw_only=True):
 
 
 class DeviceDisconnected(Message, frozen=True, kw_only=True):
-    """A device left, or was silent too long (``reason``: ``closed``, ``keep_alive``, ``silence``)."""
+    """A device left, or was silent too long (``reason``: ``closed``, ``keep_alive``, ``silence``).
+
+    Args:
+        will: what the device had asked to be said in that case, short. It may come later than the device went, in a
+            message of its own with the reason ``will``.
+    """
 
     device_id: str
     reason: str
+    will: str | None = None
 
 
 class DeviceChanged(Message, frozen=True, kw_only=True):

@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterable
 
 from msgspec import structs
 
 from gulou.connectivity.devices.model import Binding, Device, KindCount
 from gulou.connectivity.devices.ports import PropertyNames
+from gulou.connectivity.devices.signs import Signs
 from gulou.kernel.errors import NotFound
 
 _MANY_BINDINGS = 8
 _RESOLVED = 256
+_KEPT_CHANGES = 10_000
 
 
 class KnownDevice:
-    """A registered device and its presence, which changes without a new version."""
+    """A registered device and its presence, which changes without a new version.
 
-    __slots__ = ("_current", "bound", "connections", "device", "last_seen_us", "online", "resolved")
+    Args:
+        signs: hold its presence, at ``number``.
+    """
 
-    def __init__(self, device: Device) -> None:
-        self.online = device.online
-        self.last_seen_us = device.last_seen_at_us or 0
+    __slots__ = ("_current", "_signs", "bound", "connections", "device", "number", "resolved")
+
+    def __init__(self, device: Device, signs: Signs) -> None:
+        self._signs = signs
+        self.number = signs.add(device.online, device.last_seen_at_us or 0)
         self.connections = 0
         self.set(device)
 
     def set(self, device: Device) -> None:
         """Take over a new version of the device; its presence stays."""
         self.device = device
+        self._signs.set_silence(self.number, device.silence_s)
         self._current = (device, device)
         self.resolved: dict[str, Binding] = {}
         self.bound: frozenset[tuple[str, str]] | None = None
         if len(device.bindings) > _MANY_BINDINGS:
             self.bound = frozenset((binding.entity_id, _covered(binding)) for binding in device.bindings)
+
+    @property
+    def online(self) -> bool | None:
+        """Whether it is there; None before its first word."""
+        return self._signs.is_online(self.number)
+
+    @property
+    def last_seen_us(self) -> int:
+        """When it said its last word; 0 before the first."""
+        return int(self._signs.last_seen_us[self.number])
 
     def current(self) -> Device:
         """Return the device with its presence; the same copy until either changes: it is asked for at each message."""
@@ -62,12 +80,28 @@ class DeviceIndex:
         self._known: dict[str, KnownDevice] = {}
         self._by_entity: dict[str, tuple[str, ...]] = {}
         self._children: dict[str, dict[str, None]] = {}
+        self._by_number: list[KnownDevice | None] = []
+        self._changes: deque[str] = deque(maxlen=_KEPT_CHANGES)
+        self.signs = Signs()
+        self.generation = 0
+        """Grows with every device that is added, changed or removed."""
 
     def __len__(self) -> int:
         return len(self._known)
 
     def get(self, device_id: str) -> KnownDevice | None:
         return self._known.get(device_id)
+
+    def by_number(self, number: int) -> KnownDevice | None:
+        """Return the device of a number, or None when it was removed."""
+        return self._by_number[number]
+
+    def changed_since(self, generation: int) -> tuple[str, ...] | None:
+        """Return the ids of what has changed since that generation; None: too many to say."""
+        count = self.generation - generation
+        if count > _KEPT_CHANGES:
+            return None
+        return tuple(self._changes)[-count:] if count > 0 else ()
 
     def all(self) -> Iterable[KnownDevice]:
         """Return a snapshot of every device."""
@@ -78,7 +112,8 @@ class DeviceIndex:
         device = _interned(device)
         known = self._known.get(device.id)
         if known is None:
-            known = KnownDevice(device)
+            known = KnownDevice(device, self.signs)
+            self._by_number.append(known)
         else:
             self._unlink(known.device)
             known.set(device)
@@ -87,12 +122,20 @@ class DeviceIndex:
         if device.gateway_id is not None:
             self._children.setdefault(device.gateway_id, {})[device.id] = None
         self._known[device.id] = known
+        self._note_change(device.id)
         return known
 
     def remove(self, device_id: str) -> None:
         known = self._known.pop(device_id, None)
         if known is not None:
             self._unlink(known.device)
+            self._by_number[known.number] = None
+            self.signs.forget(known.number)
+            self._note_change(device_id)
+
+    def _note_change(self, device_id: str) -> None:
+        self._changes.append(device_id)
+        self.generation += 1
 
     def children(self, gateway_id: str) -> tuple[str, ...]:
         """Return the ids of the devices that speak through a gateway, in the order of registration."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import numpy as np
+from numpy.typing import NDArray
 
 from gulou.connectivity.bus import Bus, Message
 from gulou.connectivity.devices.events import DeviceConnected, DeviceDisconnected
 from gulou.connectivity.devices.index import DeviceIndex, KnownDevice
 from gulou.connectivity.devices.settings import DeviceSettings
+from gulou.connectivity.devices.signs import OFFLINE, ONLINE
 from gulou.connectivity.devices.store_sql import update_presence
 from gulou.connectivity.outbox import Outbox
 from gulou.kernel.clock import SECOND_US, Clock
@@ -27,28 +29,27 @@ class Presence:
         self._clock = clock
         self._settings = settings
         self._outbox = Outbox(bus)
-        self._guard = threading.Lock()
-        self._online: dict[str, KnownDevice] = {}
+        self._signs = index.signs
+        self._guard = index.signs.guard
         self._turned: set[str] = set()
-        self._heard: set[str] = set()
         self._check_due_us = 0
         self._flush_due_us = 0
-
-    def start(self) -> None:
-        """Take over who was online when the registry was last closed; they have until their silence is over."""
-        for known in self._index.all():
-            if known.online:
-                self._online[known.device.id] = known
 
     def seen(self, device_id: str, at_us: int) -> None:
         """Note a sign of life; the first after a silence makes the device online."""
         known = self._index.get(device_id)
         if known is None:
             return
-        known.last_seen_us = max(known.last_seen_us, at_us)
-        self._heard.add(device_id)
+        self._signs.note(known.number, at_us)
         if not known.online:
             self._turn_on(known)
+
+    def seen_many(self, numbers: NDArray[np.int64], at_us: NDArray[np.int64]) -> None:
+        """Note signs of life of many devices at once; only what turns online costs more than some ns."""
+        for number in self._signs.note_many(numbers, at_us).tolist():
+            known = self._index.by_number(number)
+            if known is not None:
+                self._turn_on(known)
 
     def connected(self, device_id: str) -> None:
         """Note an opened connection; a device may have several for a moment while it reconnects."""
@@ -58,7 +59,7 @@ class Presence:
                 known.connections += 1
             self.seen(device_id, self._clock.now_us())
 
-    def disconnected(self, device_id: str, reason: str) -> None:
+    def disconnected(self, device_id: str, reason: str, will: str | None = None) -> None:
         """Note a closed connection; the device is offline with its last one."""
         known = self._index.get(device_id)
         if known is None:
@@ -67,21 +68,29 @@ class Presence:
             known.connections = max(known.connections - 1, 0)
             if known.connections:
                 return
-        self._turn_off(known, reason)
+        self._turn_off(known, reason, will)
+
+    def left_will(self, device_id: str, will: str) -> None:
+        """Note what a device that went some time ago had wanted said, unless it is back."""
+        known = self._index.get(device_id)
+        if known is None or known.online:
+            return
+        now_us = self._clock.now_us()
+        self._outbox.add(DeviceDisconnected(at_us=now_us, device_id=device_id, reason="will", will=will))
+        self._outbox.flush()
 
     def forget(self, device_id: str) -> None:
         """A device was removed."""
         with self._guard:
-            self._online.pop(device_id, None)
             self._turned.discard(device_id)
-            self._heard.discard(device_id)
 
     def tick(self, now_us: int) -> None:
         """Look for the silent, and write down what changed."""
         if now_us >= self._check_due_us:
             self._check_due_us = now_us + int(self._settings.silence_check_s * SECOND_US)
-            for known in list(self._online.values()):
-                if known.last_seen_us + known.device.silence_s * SECOND_US < now_us:
+            for number in self._signs.silent(now_us).tolist():
+                known = self._index.by_number(number)
+                if known is not None:
                     self._turn_off(known, "silence")
         flush_all = now_us >= self._flush_due_us
         if flush_all:
@@ -92,9 +101,9 @@ class Presence:
         """Write presence down, in small transactions that let others in between."""
         with self._guard:
             changed, self._turned = self._turned, set()
-            if everything:
-                heard, self._heard = self._heard, set()
-                changed |= heard
+        if everything:
+            heard = map(self._index.by_number, self._signs.take_heard().tolist())
+            changed |= {known.device.id for known in heard if known is not None}
         waiting = sorted(changed)
         for begin in range(0, len(waiting), _CHUNK):
             rows = [
@@ -110,19 +119,17 @@ class Presence:
         with self._guard:
             if known.online:
                 return
-            known.online = True
-            self._online[device_id] = known
+            self._signs.online[known.number] = ONLINE
             self._note_turn(device_id, DeviceConnected(at_us=self._clock.now_us(), device_id=device_id))
         self._outbox.flush()
 
-    def _turn_off(self, known: KnownDevice, reason: str) -> None:
+    def _turn_off(self, known: KnownDevice, reason: str, will: str | None = None) -> None:
         device_id = known.device.id
         with self._guard:
-            self._online.pop(device_id, None)
             if not known.online:
                 return
-            known.online = False
-            gone = DeviceDisconnected(at_us=self._clock.now_us(), device_id=device_id, reason=reason)
+            self._signs.online[known.number] = OFFLINE
+            gone = DeviceDisconnected(at_us=self._clock.now_us(), device_id=device_id, reason=reason, will=will)
             self._note_turn(device_id, gone)
         self._outbox.flush()
 

@@ -10,7 +10,9 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus
@@ -67,7 +69,6 @@ class DeviceRegistry:
         self._presence = Presence(self._index, database, bus, clock, self._settings)
         for device in load_all(database):
             self._index.put(device)
-        self._presence.start()
 
     # --- changed by people and programs -------------------------------------------------------------------------
 
@@ -292,13 +293,35 @@ class DeviceRegistry:
         """Note a sign of life; unknown devices are passed over."""
         self._presence.seen(device_id, at_us)
 
+    def seen_many(self, numbers: NDArray[np.int64], at_us: NDArray[np.int64]) -> None:
+        """Note signs of life of many devices at once, each named once by its ``number_of``."""
+        self._presence.seen_many(numbers, at_us)
+
+    def number_of(self, device_id: str) -> int | None:
+        """Return a device's number, which no other device will ever have while this process lives; None: unknown."""
+        known = self._index.get(device_id)
+        return None if known is None else known.number
+
+    @property
+    def generation(self) -> int:
+        """Grows with every device that is added, changed or removed; who keeps what it was told asks for it."""
+        return self._index.generation
+
+    def changed_since(self, generation: int) -> tuple[str, ...] | None:
+        """Return the ids of the devices that have changed since that generation; None: too many, forget all."""
+        return self._index.changed_since(generation)
+
     def connected(self, device_id: str) -> None:
         """Note an opened connection."""
         self._presence.connected(device_id)
 
-    def disconnected(self, device_id: str, reason: str) -> None:
-        """Note a closed connection (``closed``, ``keep_alive``)."""
-        self._presence.disconnected(device_id, reason)
+    def disconnected(self, device_id: str, reason: str, will: str | None = None) -> None:
+        """Note a closed connection (``closed``, ``keep_alive``), and what the device had wanted said in that case."""
+        self._presence.disconnected(device_id, reason, will)
+
+    def left_will(self, device_id: str, will: str) -> None:
+        """Note what a device that went some time ago had wanted said."""
+        self._presence.left_will(device_id, will)
 
     def tick(self, now_us: int) -> None:
         """Find silent devices and write presence down."""
