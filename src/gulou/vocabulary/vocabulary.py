@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gulou.kernel.errors import Invalid, NotFound
-from gulou.vocabulary.checks import Check, compile_check, number_limits, linear_of
+from gulou.vocabulary.checks import Check, compile_check, linear_of, number_limits
 from gulou.vocabulary.loading import TypeFile, nearest, read_shared_properties, read_type_file
 from gulou.vocabulary.model import EntityType, PropertyType
 from gulou.vocabulary.schema import to_json_schema
@@ -34,8 +34,6 @@ class Vocabulary:
 
     def __init__(self, shared: Mapping[str, PropertyType], files: Iterable[TypeFile]) -> None:
         self._lock = threading.Lock()
-        self.generation = 0
-        """Grows with every change of types; who keeps what was said of them asks for it."""
         self._shared = dict(shared)
         self._files = list(files)
         self._types: Mapping[str, EntityType] = MappingProxyType(_assemble(self._shared, self._files))
@@ -161,7 +159,6 @@ class Vocabulary:
         types = MappingProxyType(_assemble(self._shared, files))
         self._files = files
         self._types = types
-        self.generation += 1
         self._checks = {}
         self._refusals = {}
         self._generation += 1
