@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from gulou.access import AccessService, DeviceCredentials
 from gulou.connectivity.bus import Bus
 from gulou.connectivity.commands import CommandService, CommandSettings
-from gulou.connectivity.devices import DeviceRegistry, DeviceSettings
+from gulou.connectivity.devices import Device, DeviceRegistry, DeviceSettings
 from gulou.connectivity.intake import (
     IntakeService,
     IntakeSettings,
@@ -22,7 +22,7 @@ from gulou.connectivity.intake import (
     SqlRejectStore,
 )
 from gulou.hub.context import ContextService
-from gulou.hub.rules import CommandRequester, RuleService, RuleSettings
+from gulou.hub.rules import CommandDesk, CommandRequester, RuleService, RuleSettings
 from gulou.kernel.clock import Clock
 from gulou.kernel.settings import load_settings
 from gulou.operations.incidents import IncidentService, IncidentSettings, WarningService
@@ -45,8 +45,8 @@ class SettingsReader:
         return load_settings(kind, section, self._file, self._env)
 
 
-class Domain:
-    """The services between the log and the API, the same for the product and for stories.
+class EngineDomain:
+    """The services from the log to the commands: what takes, keeps, judges and sends.
 
     Args:
         settings: reads one section; stories give every component its defaults.
@@ -81,7 +81,7 @@ class Domain:
             adapters=adapters,
             settings=settings.read("devices", DeviceSettings),
         )
-        context.place_by(self._place_of)
+        context.place_by(placing_by(self.devices))
         self.commands = CommandService(
             database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
         )
@@ -103,17 +103,66 @@ class Domain:
             database, clock, bus, context, devices=self.devices, intake=self.intake, settings=rule_settings
         )
         self.requester = CommandRequester(bus, self.commands, clock, rule_settings)
-        incident_settings = settings.read("incidents", IncidentSettings)
-        self.incidents = IncidentService(database, clock, bus, audit, settings=incident_settings)
-        self.warnings = WarningService(
-            database, clock, bus, audit, self.commands, self.incidents, settings=incident_settings
-        )
         self.mappings = MappingRegistry()
 
-    def _place_of(self, device_id: str, entity_id: str) -> tuple[float, float] | None:
-        """Return where a device is that is bound to the entity itself; a gateway is not where its devices are."""
-        device = self.devices.find_device(device_id)
+
+class Domain(EngineDomain):
+    """The services between the log and the API, the same for the product in one process and for stories."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: ReadingLog,
+        series: SeriesCatalogue,
+        clock: Clock,
+        bus: Bus,
+        context: ContextService,
+        vocabulary: Vocabulary,
+        access: AccessService,
+        settings: SettingsReader,
+        log_folder: Path | None,
+        adapters: frozenset[str] | None = None,
+    ) -> None:
+        super().__init__(database, log, series, clock, bus, context, vocabulary, access, settings, log_folder, adapters)
+        self.operations = Operations(database, clock, bus, access, self.commands, settings)
+        self.incidents, self.warnings = self.operations.incidents, self.operations.warnings
+
+
+class Operations:
+    """What is made of detections.
+
+    Args:
+        commands: where approved commands are requested.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bus: Bus,
+        access: AccessService,
+        commands: CommandDesk,
+        settings: SettingsReader,
+    ) -> None:
+        own = settings.read("incidents", IncidentSettings)
+        self.incidents = IncidentService(database, clock, bus, access.audit, settings=own)
+        self.warnings = WarningService(database, clock, bus, access.audit, commands, self.incidents, settings=own)
+
+
+class DeviceFinder(Protocol):
+    """Who knows devices."""
+
+    def find_device(self, device_id: str) -> Device | None: ...
+
+
+def placing_by(devices: DeviceFinder) -> Callable[[str, str], tuple[float, float] | None]:
+    """Return what says where a device is that is bound to an entity itself; a gateway is not where its devices are."""
+
+    def place_of(device_id: str, entity_id: str) -> tuple[float, float] | None:
+        device = devices.find_device(device_id)
         if device is None or device.longitude is None or device.latitude is None or device.kind == "gateway":
             return None
         is_bound = any(binding.entity_id == entity_id for binding in device.bindings)
         return (device.longitude, device.latitude) if is_bound else None
+
+    return place_of

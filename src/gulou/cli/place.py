@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -125,6 +127,13 @@ class Place:
         found: Any = json.loads(marker.read_text(encoding="ascii") or "{}").get("layout", 0)
         if found > LAYOUT:
             raise Conflict("data.newer", path=str(self.root), found=found, known=LAYOUT)
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Keep this installation's other process from making or changing tables meanwhile."""
+        with (self.root / "prepare.lock").open("a", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def check_records(self) -> None:
         """Raise Fault ``data.damaged`` when the record store is not sound; takes a moment on a large one."""

@@ -18,11 +18,12 @@ from pydantic import BaseModel
 
 import gulou
 from gulou.access import AccessService, AccessSettings
-from gulou.api import ApiSettings, Services, create_app
-from gulou.cli.domain import Domain, SettingsReader
+from gulou.api import ApiSettings, Services, TelemetrySettings, create_app
+from gulou.cli.domain import Domain, EngineDomain, SettingsReader
 from gulou.cli.place import Place
 from gulou.cli.platform import Platform
 from gulou.cli.settings import ServerSettings
+from gulou.connectivity.bridge import BridgeSettings
 from gulou.connectivity.bus import InProcessBus, MemoryBus
 from gulou.connectivity.commands import CommandSettings
 from gulou.connectivity.devices import DeviceSettings
@@ -37,7 +38,7 @@ from gulou.connectivity.intake import (
 from gulou.connectivity.traffic import TrafficMeter
 from gulou.hub.context import ContextService, ContextSettings, MemoryContextStore, SqlContextStore
 from gulou.hub.history import HistoryService, HistorySettings
-from gulou.hub.rules import RuleSettings
+from gulou.hub.rules import RuleService, RuleSettings
 from gulou.kernel.clock import SystemClock, VirtualClock
 from gulou.kernel.errors import NotFound
 from gulou.kernel.settings import check_names
@@ -51,12 +52,14 @@ from gulou.vocabulary import Vocabulary
 SECTIONS: Named[str, type[BaseModel]] = {
     "server": ServerSettings,
     "api": ApiSettings,
+    "telemetry": TelemetrySettings,
     "access": AccessSettings,
     "log": LogSettings,
     "intake": IntakeSettings,
     "ledger": LedgerSettings,
     "devices": DeviceSettings,
     "commands": CommandSettings,
+    "bridge": BridgeSettings,
     "context": ContextSettings,
     "history": HistorySettings,
     "rules": RuleSettings,
@@ -67,54 +70,122 @@ _OTHER_VARIABLES = ("GULOU_DATA", "GULOU_LANG", "GULOU_CITY_DATA")
 """Read by the command line and by tests, not settings of a component."""
 
 
+class Ground:
+    """What every process of an installation stands on: settings, records, vocabulary, access, a bus of its own.
+
+    Args:
+        checks: look whether the record store is sound; once for an installation is enough.
+    """
+
+    def __init__(self, place: Place, server: ServerSettings, *, checks: bool = True) -> None:
+        self.place, self.server = place, server
+        self.found = list(find_adapters([place.adapters]))
+        self.settings = SettingsReader(place.settings, os.environ)
+        _check_settings(place, self.settings, self.found)
+        self.clock = SystemClock()
+        with place.preparing():  # two processes may start at the same time
+            if checks:
+                place.check_records()
+            self.database = Database(server.records_url) if server.records_url else Database.at(place.records)
+            migrate(self.database)
+            self.context_database = Database.at(place.context)
+            self.context_store = SqlContextStore(self.context_database)
+            self.context_store.create_tables()
+        self.vocabulary = Vocabulary.load()
+        self.access = AccessService(self.database, self.clock, self.settings.read("access", AccessSettings))
+        self.bus = InProcessBus()
+
+    @property
+    def adapter_names(self) -> frozenset[str]:
+        """The adapters that devices may name."""
+        return frozenset(one.manifest.name for one in self.found)
+
+    @property
+    def packs_at_first(self) -> tuple[str, ...]:
+        """The packs to enable where none has ever been enabled or disabled."""
+        return tuple(name.strip() for name in self.server.packs_enabled.split(",") if name.strip())
+
+    def context(self) -> ContextService:
+        """Make the state of the city, saved to its store."""
+        settings = self.settings.read("context", ContextSettings)
+        return ContextService(self.context_store, self.clock, self.bus, self.vocabulary, self.access.audit, settings)
+
+    def history(self) -> HistoryService:
+        """Make the history; one process at a time has it."""
+        return HistoryService(self.place.history, self.clock, self.settings.read("history", HistorySettings))
+
+    def engine(self, context: ContextService) -> tuple[SegmentLog, EngineParts]:
+        """Return the log, opened for writing, and what an ``EngineDomain`` is made of."""
+        log = SegmentLog(self.place.log, self.settings.read("log", LogSettings))
+        series = SeriesCatalogue(self.place.log / "series")
+        parts = (
+            self.database,
+            log,
+            series,
+            self.clock,
+            self.bus,
+            context,
+            self.vocabulary,
+            self.access,
+            self.settings,
+            self.place.log,
+            self.adapter_names,
+        )
+        return log, parts
+
+    def packs(self, mappings: MappingRegistry, rules: RuleService) -> PackService:
+        """Make the packs' service."""
+        return PackService(
+            (self.place.packs, builtin_packs()),
+            self.place.root / "packs-running",
+            self.vocabulary,
+            mappings,
+            rules,
+            self.database,
+            self.clock,
+            self.access.audit,
+        )
+
+
+EngineParts = tuple[
+    Database,
+    SegmentLog,
+    SeriesCatalogue,
+    SystemClock,
+    InProcessBus,
+    ContextService,
+    Vocabulary,
+    AccessService,
+    SettingsReader,
+    Path,
+    frozenset[str],
+]
+
+
 def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_port: int | None = None) -> Platform:
-    """Build the product on a data directory that this process holds; nothing is started yet.
+    """Build the whole product for one process, on a data directory that it holds; nothing is started yet.
 
     Args:
         listen: whether adapters open their sockets.
     """
-    found = list(find_adapters([place.adapters]))
-    settings = SettingsReader(place.settings, os.environ)
-    _check_settings(place, settings, found)
-    clock = SystemClock()
-    place.check_records()
-    database = Database(server.records_url) if server.records_url else Database.at(place.records)
-    migrate(database)
-    context_database = Database.at(place.context)
-    context_store = SqlContextStore(context_database)
-    context_store.create_tables()
-    vocabulary = Vocabulary.load()
-    access = AccessService(database, clock, settings.read("access", AccessSettings))
-    bus = InProcessBus()
-    context = ContextService(
-        context_store, clock, bus, vocabulary, access.audit, settings.read("context", ContextSettings)
-    )
-    log = SegmentLog(place.log, settings.read("log", LogSettings))
-    names = frozenset(one.manifest.name for one in found)
-    series = SeriesCatalogue(place.log / "series")
-    domain = Domain(database, log, series, clock, bus, context, vocabulary, access, settings, place.log, names)
-    history = HistoryService(place.history, clock, settings.read("history", HistorySettings))
+    ground = Ground(place, server)
+    clock, settings = ground.clock, ground.settings
+    context = ground.context()
+    log, parts = ground.engine(context)
+    domain = Domain(*parts)
+    history = ground.history()
     traffic = TrafficMeter(domain.series, log.last_sequence())
     for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules, traffic):
         domain.intake.add_consumer(consumer)
-    packs = PackService(
-        (place.packs, builtin_packs()),
-        place.root / "packs-running",
-        vocabulary,
-        domain.mappings,
-        domain.rules,
-        database,
-        clock,
-        access.audit,
-    )
-    adapters = _adapters(domain, found, settings, mqtt_port)
+    packs = ground.packs(domain.mappings, domain.rules)
+    adapters = make_adapters(domain, ground, mqtt_port)
     http = adapters.get("http")
     services = Services(
         clock=clock,
-        access=access,
+        access=ground.access,
         credentials=domain.credentials,
-        vocabulary=vocabulary,
-        bus=bus,
+        vocabulary=ground.vocabulary,
+        bus=ground.bus,
         intake=domain.intake,
         ledger=domain.ledger,
         rejects=domain.rejects,
@@ -135,6 +206,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         http_ingest=getattr(http, "application", None),
         console_directory=console_folder(),
         settings=settings.read("api", ApiSettings),
+        telemetry=settings.read("telemetry", TelemetrySettings),
     )
     app: Any = create_app(services)
     return Platform(
@@ -143,8 +215,8 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         domain=domain,
         log=log,
         adapters=adapters if listen else {},
-        databases=(database, context_database),
-        packs_at_first=tuple(name.strip() for name in server.packs_enabled.split(",") if name.strip()),
+        databases=(ground.database, ground.context_database),
+        packs_at_first=ground.packs_at_first,
     )
 
 
@@ -237,9 +309,8 @@ def _check_settings(place: Place, settings: SettingsReader, found: Iterable[Foun
         settings.read(section, kind)
 
 
-def _adapters(
-    domain: Domain, all_found: Iterable[FoundAdapter], settings: SettingsReader, mqtt_port: int | None
-) -> dict[str, Adapter]:
+def make_adapters(domain: EngineDomain, ground: Ground, mqtt_port: int | None) -> dict[str, Adapter]:
+    """Make every adapter that is found, and let commands go through it."""
     context = AdapterContext(
         intake=domain.intake,
         devices=domain.devices,
@@ -252,8 +323,8 @@ def _adapters(
         vocabulary=domain.vocabulary,
     )
     made: dict[str, Adapter] = {}
-    for found in all_found:
-        made[found.manifest.name] = adapter = found.make(_adapter_settings(found, settings, mqtt_port), context)
+    for found in ground.found:
+        made[found.manifest.name] = adapter = found.make(_adapter_settings(found, ground.settings, mqtt_port), context)
         domain.commands.register_sender(found.manifest.name, adapter)
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import threading
@@ -61,6 +62,7 @@ class PackService:
         self._audit = audit
         self._live: dict[str, Pack] = {}
         self._refused: dict[str, list[Problem]] = {}
+        self._followed: dict[str, str] = {}
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -79,6 +81,26 @@ class PackService:
                 root = self._find(name)
                 if root is not None and not _equal_folders(root, self._running / name):
                     self._try(name, root)
+
+    def follow(self) -> None:
+        """Put into force what another process of this installation has in force; nothing is written.
+
+        That process keeps the copies; what has not changed since the last time is left as it is.
+        """
+        with self._lock:
+            wanted = self._enabled_names()
+            for name in [name for name in self._live if name not in wanted]:
+                self._withdraw(name)
+                del self._live[name]
+                self._followed.pop(name, None)
+            marks = {name: _mark_of(self._running / name) for name in wanted}
+            waiting = [name for name in wanted if marks[name] and self._followed.get(name) != marks[name]]
+            while waiting:
+                left = [name for name in waiting if not self._try(name, self._running / name)]
+                self._followed |= {name: marks[name] for name in waiting if name not in left}
+                if len(left) == len(waiting):
+                    break
+                waiting = left
 
     def _revive(self, name: str) -> bool:
         roots = (self._running / name, self._find(name))
@@ -286,6 +308,15 @@ def _write(root: Path, path: str, text: str) -> bool:
     except (OSError, ValueError):  # a file where a folder should be, a name too long, a zero byte
         return False
     return True
+
+
+def _mark_of(folder: Path) -> str:
+    """Return a digest of the names and bytes of a folder's files; empty when it is not there."""
+    files = _files_in(folder)
+    digest = hashlib.blake2b(digest_size=16)
+    for path in files:
+        digest.update(str(path).encode() + b"\0" + hashlib.blake2b((folder / path).read_bytes()).digest())
+    return digest.hexdigest() if files else ""
 
 
 def _equal_folders(one: Path, other: Path) -> bool:

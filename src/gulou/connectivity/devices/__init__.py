@@ -12,6 +12,7 @@ from gulou.connectivity.devices.model import (
     KindCount,
 )
 from gulou.connectivity.devices.ports import AuditTrail, CredentialKeeper, PropertyNames
+from gulou.connectivity.devices.replica import DeviceReplica
 from gulou.connectivity.devices.service import DeviceRegistry
 from gulou.connectivity.devices.settings import DeviceSettings
 
@@ -30,6 +31,7 @@ __all__ = [
     "DevicePage",
     "DeviceQuery",
     "DeviceRegistry",
+    "DeviceReplica",
     "DeviceSettings",
     "KindCount",
     "PropertyNames",

@@ -28,6 +28,13 @@ def load_all(database: Database) -> Iterator[Device]:
             yield _from_row(row)
 
 
+def find_one(database: Database, device_id: str) -> Device | None:
+    """Return one device with its presence as it was last written, or None."""
+    with database.reading() as connection:
+        row = connection.execute(select(devices).where(devices.c.id == device_id)).mappings().one_or_none()
+    return None if row is None else _from_row(row)
+
+
 def insert_rows(connection: Connection, added: Iterable[Device]) -> None:
     rows = [_to_row(device) | _presence(device) for device in added]
     if rows:

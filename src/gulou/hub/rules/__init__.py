@@ -14,9 +14,9 @@ from gulou.hub.rules.ports import (
     Surroundings,
     VocabularySource,
 )
-from gulou.hub.rules.service import RuleService, RuleView
+from gulou.hub.rules.service import RuleCost, RuleService, RuleView
 from gulou.hub.rules.settings import RuleSettings
-from gulou.hub.rules.trial import Trial
+from gulou.hub.rules.trial import Trial, run_trial
 
 __all__ = [
     "SEVERITIES",
@@ -29,6 +29,7 @@ __all__ = [
     "ProposedCommand",
     "ReadingHistory",
     "Rule",
+    "RuleCost",
     "RuleCounters",
     "RuleService",
     "RuleSet",
@@ -40,4 +41,5 @@ __all__ = [
     "VocabularySource",
     "command_id",
     "request_of",
+    "run_trial",
 ]
