@@ -3,6 +3,6 @@
 from gulou.api.app import create_app
 from gulou.api.document import openapi_document
 from gulou.api.services import Services
-from gulou.api.settings import ApiSettings
+from gulou.api.settings import ApiSettings, TelemetrySettings
 
-__all__ = ["ApiSettings", "Services", "create_app", "openapi_document"]
+__all__ = ["ApiSettings", "Services", "TelemetrySettings", "create_app", "openapi_document"]

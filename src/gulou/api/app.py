@@ -22,6 +22,7 @@ from gulou.api.performance import PerformanceBoard
 from gulou.api.problems import install_problem_handlers
 from gulou.api.services import Services
 from gulou.api.static import Console
+from gulou.api.telemetry import Telemetry, Tracing
 from gulou.kernel import Denied
 
 _LARGE = (f"{API_PREFIX}/devices/bulk", f"{API_PREFIX}/loads/", f"{API_PREFIX}/packs/check")
@@ -35,8 +36,9 @@ def create_app(services: Services) -> FastAPI:
     live = LiveHub(services)
     performance = PerformanceBoard(services)
     metrics = Metrics(services)
+    telemetry = Telemetry(services.telemetry, metrics)
     console = Console(services.console_directory)
-    application = bare_application(lifespan=_lifespan(live, performance))
+    application = bare_application(lifespan=_lifespan(live, performance, telemetry))
     application.state.services = services
     application.state.live = live
     application.state.performance = performance
@@ -50,6 +52,7 @@ def create_app(services: Services) -> FastAPI:
     application.add_middleware(SizeLimit, limit_of=_limits(settings.body_limit_bytes, settings.bulk_limit_bytes))
     application.add_middleware(Defects)
     application.add_middleware(SecurityHeaders)
+    application.add_middleware(Tracing, telemetry=telemetry)
     if services.http_ingest is not None:
         application.add_middleware(Ingest, ingest=services.http_ingest)
     return application
@@ -71,14 +74,16 @@ class Ingest:
         await self._ingest(inner, receive, send)
 
 
-def _lifespan(live: LiveHub, performance: PerformanceBoard) -> Callable[[FastAPI], object]:
+def _lifespan(live: LiveHub, performance: PerformanceBoard, telemetry: Telemetry) -> Callable[[FastAPI], object]:
     @asynccontextmanager
     async def lifespan(_application: FastAPI) -> AsyncIterator[None]:
         live.open()
         performance.open()
+        telemetry.open()
         try:
             yield
         finally:
+            telemetry.close()
             performance.close()
             live.close()
 

@@ -26,6 +26,10 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Gulou(services))
 
+    def families(self) -> Iterator[Metric]:
+        """Read all metrics."""
+        yield from self._registry.collect()
+
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -99,6 +103,11 @@ class _Gulou(Collector):
             ("protocol_errors", "Connections closed for breaking the protocol."),
             ("commands_sent", "Commands handed to devices."),
             ("commands_answered", "Commands that devices answered."),
+            ("throttled", "Times that a device's reading paused because it sent too much."),
+            ("cut_off", "Devices disconnected because they did not read what they were sent."),
+            ("relayed", "Messages passed on from device to device."),
+            ("relay_dropped", "Messages between devices given up for lack of room."),
+            ("wills", "Wills of devices carried out."),
         ):
             family = CounterMetricFamily(f"gulou_adapter_{name.removesuffix('_total')}", text, labels=["adapter"])
             _add_each(family.add_metric, values, name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gulou.api.settings import ApiSettings
+from gulou.api.settings import ApiSettings, TelemetrySettings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -69,3 +69,4 @@ class Services:
     http_ingest: ASGIApp | None = None
     console_directory: Path | None = None
     settings: ApiSettings = field(default_factory=ApiSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from gulou.kernel.settings import Settings, setting
 
 
@@ -33,3 +35,26 @@ class ApiSettings(Settings):
     performance_s: float = setting(
         5.0, unit="s", ge=0, le=60, description="how often the performance page's counters are read; 0: never"
     )
+
+
+class TelemetrySettings(Settings):
+    """Settings of ``[telemetry]``."""
+
+    endpoint: str = setting(
+        "", description="address of an OTLP/HTTP collector, as http://127.0.0.1:4318; empty: nothing is sent"
+    )
+    service_name: str = setting("gulou", description="service.name of everything that is sent")
+    every_s: float = setting(15.0, unit="s", ge=0.1, le=3600, description="how often metrics are sent")
+    trace_share: float = setting(
+        0.1,
+        unit="1",
+        ge=0,
+        le=1,
+        description="share of requests that are traced, where the caller has not decided",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> TelemetrySettings:
+        if self.endpoint and not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError("endpoint must begin with http:// or https://")
+        return self

@@ -14,8 +14,8 @@ from gulou.kernel import NotFound
 
 PAGES = frozenset(
     {
-        "account", "accounting", "audit", "devices", "entities", "history", "incidents", "login", "map", "packs", "performance",
-        "password", "rejected", "rules", "settings", "sign-in", "system", "tokens", "users", "warnings",
+        "account", "accounting", "audit", "devices", "entities", "history", "incidents", "login", "map", "packs",
+        "password", "performance", "rejected", "rules", "settings", "sign-in", "system", "tokens", "users", "warnings",
     }
 )  # fmt: skip
 """First parts of addresses that belong to the console's own router."""
