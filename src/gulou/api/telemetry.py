@@ -21,7 +21,7 @@ from gulou.api.metrics import Metrics
 from gulou.api.settings import TelemetrySettings
 
 _FRESH_S = 1.0
-_STOP_MS = 5_000
+_ANSWER_S = 2.0
 
 
 class Telemetry:
@@ -55,19 +55,18 @@ class Telemetry:
         self._tracers = TracerProvider(
             resource=resource, sampler=ParentBased(TraceIdRatioBased(settings.trace_share)), shutdown_on_exit=False
         )
-        self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{base}/v1/traces")))
+        self._tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{base}/v1/traces", timeout=_ANSWER_S)))
         reader = PeriodicExportingMetricReader(
-            OTLPMetricExporter(endpoint=f"{base}/v1/metrics"), export_interval_millis=1000 * settings.every_s
+            OTLPMetricExporter(f"{base}/v1/metrics", timeout=_ANSWER_S), export_interval_millis=1000 * settings.every_s
         )
         self._meters = MeterProvider([reader], resource, shutdown_on_exit=False)
         self._register()
 
     def close(self) -> None:
-        """Send what is left, for some seconds at most."""
+        """Send what is left; a collector that does not answer costs some seconds."""
         for provider in (self._tracers, self._meters):
             if provider is not None:
-                provider.force_flush(_STOP_MS)
-                provider.shutdown()
+                provider.shutdown()  # sends what is left
         self._tracers = self._meters = None
 
     def tracer(self) -> Any:
