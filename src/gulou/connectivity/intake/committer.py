@@ -6,85 +6,26 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 
 import numpy as np
 from msgspec import structs
 
-from gulou.connectivity.intake.columns import Columns
+from gulou.connectivity.intake.columns import Columns, joined
+from gulou.connectivity.intake.commit import Commit, Waiting
 from gulou.connectivity.intake.duplicates import RecentReadings
 from gulou.connectivity.intake.expansion import reading_at
+from gulou.connectivity.intake.kernels import CORRECTED, NEWS
 from gulou.connectivity.intake.model import ColumnSubmission, Flaw, LogBatch, Reading, Receipt, Submission
 from gulou.connectivity.intake.ports import ReadingLog
-from gulou.connectivity.intake.record import RECORD_VERSION, LogRecord, encode_record, to_batch
-from gulou.connectivity.intake.screening import Screen, Screened
+from gulou.connectivity.intake.record import RECORD_VERSION, ROW_BYTES, LogRecord, RejectedPart, to_batch
+from gulou.connectivity.intake.screening import Screen
 from gulou.connectivity.intake.series import SeriesCatalogue
 from gulou.connectivity.intake.settings import IntakeSettings
 from gulou.kernel.clock import Clock, to_rfc3339
 from gulou.kernel.errors import Fault, GulouError, Invalid, Unavailable
 
 _log = logging.getLogger(__name__)
-_SHOWN_PROBLEMS = 20
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
-
-
-class Waiting:
-    """A screened submission on its way to the log.
-
-    Args:
-        columns: of a ``ColumnSubmission``: the rows that passed; what did not is in ``screened``.
-    """
-
-    __slots__ = ("answer", "batch", "columns", "count", "future", "received_at_us", "screened", "submission", "ticket")
-
-    def __init__(
-        self,
-        submission: Submission | ColumnSubmission,
-        screened: Screened,
-        received_at_us: int,
-        count: int,
-        columns: Columns | None = None,
-    ) -> None:
-        self.submission = submission
-        self.screened = screened
-        self.columns = columns
-        self.received_at_us = received_at_us
-        self.count = count
-        self.ticket = 0
-        self.batch: LogBatch | None = None
-        self.answer: Receipt | GulouError | None = None
-        self.future: Future[Receipt] = Future()
-        self.future.set_running_or_notify_cancel()  # from here on the sender cannot cancel: it may be durable already
-
-    def weight(self) -> int:
-        """Return what it counts against the bound; a submission of nothing still takes a place."""
-        return max(self.count, 1)
-
-    def reply(self) -> None:
-        """Give the sender its answer; once."""
-        if isinstance(self.answer, Receipt):
-            self.future.set_result(self.answer)
-        else:
-            self.future.set_exception(self.answer or Unavailable("intake.stopped"))
-
-
-class _Commit:
-    """What one write holds."""
-
-    def __init__(self, drops: dict[str, dict[str, int]], drop_ticket: int) -> None:
-        self.items: list[Waiting] = []
-        self.records: list[tuple[Waiting | None, LogRecord, Columns | None]] = []
-        self.encoded: list[bytes] = []
-        self.positions: dict[str, int] = {}
-        self.drops = drops
-        self.drop_ticket = drop_ticket
-
-    def add(self, waiting: Waiting | None, record: LogRecord, columns: Columns | None = None) -> int:
-        """Encode; return the size in bytes."""
-        data = encode_record(record, columns)
-        self.records.append((waiting, record, columns))
-        self.encoded.append(data)
-        return len(data)
 
 
 class Committer:
@@ -130,7 +71,7 @@ class Committer:
         self._stopping = False
         self._positions: dict[str, int] = {}
         self._kept_positions = 2 * settings.max_waiting + 1_000
-        self._current: _Commit | None = None
+        self._current: Commit | None = None
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._run, name="intake:commit", daemon=True)
 
@@ -200,7 +141,7 @@ class Committer:
                 if not self._queue and not self._flush_drops:
                     return
                 self._flush_drops = False
-                self._current = commit = _Commit(self._drops, self._drop_ticket)
+                self._current = commit = Commit(self._drops, self._drop_ticket)
                 self._drops, self._drop_ticket = {}, 0
             self._gather(commit)
             try:
@@ -214,23 +155,67 @@ class Committer:
                 self._settle(commit, last)
             self._current = None
 
-    def _gather(self, commit: _Commit) -> None:
+    def _gather(self, commit: Commit) -> None:
         self._recent.begin()
         size = 0
+        together: dict[tuple[str, str, str | None], list[Waiting]] = {}
         while size < self._commit_bytes and self._queue:
             waiting = self._queue.popleft()
             commit.items.append(waiting)
-            if self._is_repeat(waiting.submission, commit):
+            submission = waiting.submission
+            if waiting.columns is not None and submission.origin is None:
+                key = (submission.source, submission.adapter, submission.mapping)
+                together.setdefault(key, []).append(waiting)
+                size += ROW_BYTES * waiting.count
+                continue
+            if together:  # what came before it is written before it
+                self._add_together(commit, together)
+            if self._is_repeat(submission, commit):
                 waiting.answer = Receipt(self._log.last_sequence(), 0, 0, 0, repeated=True)
             else:
                 size += self._add(commit, waiting)
+        self._add_together(commit, together)
         if commit.drops and self._queue:
             self._put_back(commit)  # tickets settle in order, and what is left in the queue has earlier ones
         elif commit.drops:
             now_us = self._clock.now_us()
-            commit.add(None, LogRecord(RECORD_VERSION, now_us, "", "", None, None, None, (), dropped=commit.drops))
+            commit.add((), LogRecord(RECORD_VERSION, now_us, "", "", None, None, None, (), dropped=commit.drops))
 
-    def _is_repeat(self, submission: Submission | ColumnSubmission, commit: _Commit) -> bool:
+    def _add_together(self, commit: Commit, together: dict[tuple[str, str, str | None], list[Waiting]]) -> None:
+        """Write the rows of each sender's submissions as one record; a thousand small ones cost little more than one.
+
+        The order of one sender's rows is kept; a series has one sender.
+        """
+        for waiting in together.values():
+            filled = [one for one in waiting if one.count]
+            if filled:
+                self._write_rows(commit, filled)
+            for one in waiting:
+                if not one.count:
+                    one.answer = Receipt(self._log.last_sequence(), 0, 0, 0)
+        together.clear()
+
+    def _write_rows(self, commit: Commit, waiting: list[Waiting], origin: str | None = None) -> int:
+        """Tell news from duplicates, encode; return the record's size in bytes."""
+        submission = waiting[0].submission
+        readings: list[Reading] = []
+        columns = self._new_rows(waiting, readings)
+        raws, rejected = _all_rejects(waiting)
+        record = LogRecord(
+            RECORD_VERSION,
+            max(one.received_at_us for one in waiting),
+            submission.source,
+            submission.adapter,
+            submission.mapping,
+            origin,
+            None if origin is None else submission.position,
+            tuple(readings),
+            raws,
+            rejected,
+        )
+        return self._encode(commit, waiting, record, columns)
+
+    def _is_repeat(self, submission: Submission | ColumnSubmission, commit: Commit) -> bool:
         if submission.origin is None or submission.position is None:
             return False
         reached = commit.positions.get(submission.origin)
@@ -238,45 +223,50 @@ class Committer:
             reached = self.position_of(submission.origin)
         return submission.position <= reached
 
-    def _add(self, commit: _Commit, waiting: Waiting) -> int:
+    def _add(self, commit: Commit, waiting: Waiting) -> int:
         """Tell news from duplicates, encode; return the record's size in bytes."""
         submission = waiting.submission
         replay_of = submission.replay_of if isinstance(submission, Submission) else ()
         if waiting.count == 0 and submission.origin is None and not replay_of:
             waiting.answer = Receipt(self._log.last_sequence(), 0, 0, 0)
             return 0
-        readings = self._news(waiting)
-        columns = self._new_rows(waiting, readings)
-        screened = waiting.screened
-        record = LogRecord(
-            RECORD_VERSION,
-            waiting.received_at_us,
-            submission.source,
-            submission.adapter,
-            submission.mapping,
-            submission.origin,
-            submission.position,
-            tuple(readings),
-            tuple(screened.raws),
-            tuple(screened.rejected),
-            replay_of,
-        )
-        try:
-            size = commit.add(waiting, record, columns)
-        except _UNENCODABLE as error:
-            _log.error("a submission from %s cannot be written: %s", submission.source, type(error).__name__)
-            waiting.answer = Invalid("intake.unencodable", source=submission.source)
-            return 0
-        if submission.origin is not None and submission.position is not None:
+        if waiting.columns is not None:
+            size = self._write_rows(commit, [waiting], submission.origin)
+        else:
+            readings = self._news(waiting)
+            screened = waiting.screened
+            record = LogRecord(
+                RECORD_VERSION,
+                waiting.received_at_us,
+                submission.source,
+                submission.adapter,
+                submission.mapping,
+                submission.origin,
+                submission.position,
+                tuple(readings),
+                tuple(screened.raws),
+                tuple(screened.rejected),
+                replay_of,
+            )
+            size = self._encode(commit, [waiting], record, None)
+        if size and submission.origin is not None and submission.position is not None:
             commit.positions[submission.origin] = submission.position
         return size
 
+    def _encode(self, commit: Commit, waiting: list[Waiting], record: LogRecord, columns: Columns | None) -> int:
+        try:
+            return commit.add(waiting, record, columns)
+        except _UNENCODABLE as error:
+            _log.error("a submission from %s cannot be written: %s", record.source, type(error).__name__)
+            for one in waiting:
+                one.answer = Invalid("intake.unencodable", source=record.source)
+            return 0
+
     def _news(self, waiting: Waiting) -> list[Reading]:
         screened = waiting.screened
-        note = self._recent.note
+        verdicts = self._recent.note_all(screened.readings)
         readings = []
-        for index, reading in enumerate(screened.readings):
-            verdict = note(reading)
+        for index, (reading, verdict) in enumerate(zip(screened.readings, verdicts, strict=True)):
             if verdict is None:
                 readings.append(reading)
             elif verdict == "corrected":
@@ -285,37 +275,42 @@ class Committer:
                 self._screen.reject(screened, screened.payload_of[index], _duplicate(reading))
         return readings
 
-    def _new_rows(self, waiting: Waiting, readings: list[Reading]) -> Columns | None:
+    def _new_rows(self, waiting: list[Waiting], readings: list[Reading]) -> Columns:
         """Take duplicates out of the rows; a corrected value joins ``readings``, with its flag."""
-        columns, submission = waiting.columns, waiting.submission
-        if columns is None or isinstance(submission, Submission):
-            return None
-        fresh = np.ones(len(columns), np.bool_)
-        for row in range(len(columns)):
+        parts = [one.columns for one in waiting if one.columns is not None]
+        columns = joined(parts)
+        verdicts = self._recent.note_columns(columns)
+        if not verdicts.any():
+            return columns
+        ends = np.cumsum([len(part) for part in parts])
+        for row in np.flatnonzero(verdicts).tolist():
             reading = reading_at(columns, row, self._series)
-            verdict = self._recent.note(reading)
-            if verdict is None:
-                continue
-            fresh[row] = False
-            if verdict == "corrected":
+            if verdicts[row] == CORRECTED:
                 readings.append(structs.replace(reading, flags=("corrected",)))
-            else:
-                self._screen.reject(waiting.screened, submission.raw_of(row), _duplicate(reading))
-        return columns if fresh.all() else columns.take(fresh)
+                continue
+            index = int(np.searchsorted(ends, row, "right"))
+            one, submission = waiting[index], waiting[index].submission
+            place = row - int(ends[index]) + len(parts[index])
+            if isinstance(submission, ColumnSubmission):
+                payload = submission.raw_of(place if one.rows is None else int(one.rows[place]))
+                self._screen.reject(one.screened, payload, _duplicate(reading))
+        return columns.take(verdicts == NEWS)
 
-    def _settle(self, commit: _Commit, last: int) -> None:
+    def _settle(self, commit: Commit, last: int) -> None:
         sequence = last - len(commit.records)
-        loose: list[tuple[LogBatch | None, int, int]] = [(None, 0, commit.drop_ticket)]
-        for waiting, record, columns in commit.records:
+        entries: list[tuple[LogBatch | None, int, int]] = []
+        weight = sum(waiting.weight() for waiting in commit.items)
+        for answered, record, columns in commit.records:
             sequence += 1
-            batch = to_batch(sequence, record, columns)
-            if waiting is None:
-                loose = [(batch, 0, commit.drop_ticket)]
-            else:
-                waiting.batch = batch
-                waiting.answer = _receipt(sequence, waiting, record, batch.count)
+            for waiting in answered:
+                waiting.answer = waiting.receipt(sequence)
+            share = sum(waiting.weight() for waiting in answered)
+            weight -= share
+            entries.append((to_batch(sequence, record, columns), share, 0))
+        ticket = max(commit.drop_ticket, commit.items[-1].ticket if commit.items else 0)
+        entries.append((None, weight, ticket))  # all of a commit settles together, with its last record
         self._remember(commit.positions)
-        self._committed([(waiting.batch, waiting.weight(), waiting.ticket) for waiting in commit.items] + loose)
+        self._committed(entries)
         for waiting in commit.items:
             waiting.reply()
 
@@ -327,7 +322,7 @@ class Committer:
         while len(self._positions) > self._kept_positions:
             del self._positions[next(iter(self._positions))]
 
-    def _fail(self, commit: _Commit, error: GulouError) -> None:
+    def _fail(self, commit: Commit, error: GulouError) -> None:
         """Take everything back, and refuse also what waits behind: a later part of an origin must not overtake."""
         self._recent.undo()
         if isinstance(error, Fault):
@@ -343,7 +338,7 @@ class Committer:
         self._refuse(commit.items, error)
         self._committed([(None, 0, commit.drop_ticket)])
 
-    def _put_back(self, commit: _Commit) -> None:
+    def _put_back(self, commit: Commit) -> None:
         """Leave drops for the next write."""
         with self._changed:
             _merge(self._drops, commit.drops)
@@ -387,9 +382,14 @@ def _duplicate(reading: Reading) -> Flaw:
     return Flaw("reading.duplicate", params, f"{reading.entity_id} {reading.property}")
 
 
-def _receipt(sequence: int, waiting: Waiting, record: LogRecord, stored: int) -> Receipt:
-    problems = tuple(
-        Flaw(part.code, part.params, f"{part.address} {part.where}".strip())
-        for part in record.rejected[:_SHOWN_PROBLEMS]
-    )
-    return Receipt(sequence, waiting.count, stored, len(record.rejected), problems=problems)
+def _all_rejects(waiting: list[Waiting]) -> tuple[tuple[bytes, ...], tuple[RejectedPart, ...]]:
+    """Return the raw bytes and rejects of several submissions as those of one record."""
+    raws: list[bytes] = []
+    rejected: list[RejectedPart] = []
+    for one in waiting:
+        first = len(raws)
+        raws += one.screened.raws
+        rejected += (
+            structs.replace(part, payload=part.payload + first) if first else part for part in one.screened.rejected
+        )
+    return tuple(raws), tuple(rejected)

@@ -116,7 +116,11 @@ class LedgerPort(LogConsumer, Protocol):
 
 
 class Checks(Protocol):
-    """What the intake asks of the vocabulary."""
+    """What the intake asks of the vocabulary.
+
+    One that also has ``limits(entity_type, property) -> (lowest, highest) | None`` and ``generation`` (as the city's
+    vocabulary does) has numbers in columns checked by them; ``check`` is then asked only for rows outside.
+    """
 
     def check(self, entity_type: str, property_name: str, value: Value, unit_code: str | None, /) -> Value:
         """Return the value in the property's own unit. Raises Invalid with a ``reading.…`` reason code."""

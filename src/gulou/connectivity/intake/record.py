@@ -15,6 +15,8 @@ from gulou.connectivity.intake.model import LogBatch, Reading, Rejected
 from gulou.kernel.errors import Fault
 
 RECORD_VERSION = 1
+ROW_BYTES = 20
+"""What a row of columns takes in a record."""
 
 
 class RejectedPart(msgspec.Struct, frozen=True, array_like=True):
@@ -90,7 +92,7 @@ def decode_record(sequence: int, data: bytes) -> tuple[LogRecord, Columns | None
     rows = record.rows
     if not begin:
         return record, None
-    if len(data) != end + 20 * rows:
+    if len(data) != end + ROW_BYTES * rows:
         raise Fault("log.unreadable", sequence=sequence, problem=f"{len(data)} bytes for {rows} rows")
     columns = Columns(
         np.frombuffer(data, "<i4", rows, end + 16 * rows),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from gulou.connectivity.intake.columns import Columns
 from gulou.connectivity.intake.expansion import reading_at
+from gulou.connectivity.intake.kernels import screen_rows
 from gulou.connectivity.intake.model import ColumnSubmission, Flaw, Payload, Reading, Submission, Value
 from gulou.connectivity.intake.ports import Checks, DeviceGate
 from gulou.connectivity.intake.record import RejectedPart
 from gulou.connectivity.intake.series import SeriesCatalogue
 from gulou.connectivity.intake.settings import IntakeSettings
 from gulou.kernel.clock import SECOND_US, to_rfc3339
-from gulou.kernel.errors import Invalid
+from gulou.kernel.errors import Fault, Invalid
 
 EARLIEST_US = 631_152_000 * SECOND_US
 """1990-01-01: a clock that says less was never set."""
@@ -44,6 +47,30 @@ class Screened:
         self.rejected: list[RejectedPart] = []
 
 
+class _Limits:
+    """The vocabulary's limits as arrays by kind of series; made anew when either has changed. Safe from any thread."""
+
+    def __init__(self, vocabulary: Checks) -> None:
+        self._ask: Callable[[str, str], tuple[float, float] | None] | None = getattr(vocabulary, "limits", None)
+        self._vocabulary = vocabulary
+        nothing = np.empty(0)
+        self._known: tuple[object, NDArray[np.float64], NDArray[np.float64]] = (None, nothing, nothing)
+
+    def of(self, series: SeriesCatalogue) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (lowest, highest) by kind; NaN where ``check`` must be asked."""
+        generation = getattr(self._vocabulary, "generation", None)
+        known = self._known
+        if known[0] != generation or len(known[1]) != series.kind_count():
+            kinds = series.kinds()
+            limits = np.full((2, len(kinds)), np.nan)
+            for index, (entity_type, property_name) in enumerate(kinds):
+                found = None if self._ask is None else self._ask(entity_type, property_name)
+                if found is not None:
+                    limits[:, index] = found
+            known = self._known = (generation, limits[0].copy(), limits[1].copy())
+        return known[1], known[2]
+
+
 class Screen:
     """Checks each reading by itself; safe from any thread.
 
@@ -53,6 +80,7 @@ class Screen:
 
     def __init__(self, vocabulary: Checks, devices: DeviceGate | None, settings: IntakeSettings) -> None:
         self._check = vocabulary.check
+        self._limits = _Limits(vocabulary)
         self._refusal = devices.refusal if devices is not None else None
         self._seen = devices.seen if devices is not None else None
         self._settings = settings
@@ -79,20 +107,56 @@ class Screen:
 
     def screen_columns(
         self, submission: ColumnSubmission, series: SeriesCatalogue, now_us: int
-    ) -> tuple[Screened, Columns]:
-        """Check rows; returns what was rejected, and the rows that passed."""
+    ) -> tuple[Screened, Columns, NDArray[np.intp] | None]:
+        """Check rows.
+
+        Returns:
+            What was rejected, the rows that passed, and their places among all rows (None: all passed).
+
+        Raises:
+            Fault: ``intake.series_unknown``: the adapter made up a number.
+        """
         screened, columns = Screened(), submission.columns
-        passed = np.ones(len(columns), np.bool_)
+        passed = np.empty(len(columns), np.uint8)
         latest_us = now_us + int(self._settings.future_s * SECOND_US)
-        for row in range(len(columns)):
-            reading = reading_at(columns, row, series)
-            try:
-                self._in_time(reading.observed_at_us, now_us, latest_us)
-                self._check(reading.entity_type, reading.property, reading.value, None)
-            except Invalid as error:
-                passed[row] = False
-                self.reject(screened, submission.raw_of(row), Flaw(error.code, error.params, _place(reading)))
-        return screened, columns if passed.all() else columns.take(passed)
+        lowest, highest = self._limits.of(series)
+        failed = screen_rows(
+            columns.series,
+            columns.observed_at_us,
+            columns.value,
+            series.kind_of(),
+            lowest,
+            highest,
+            EARLIEST_US,
+            latest_us,
+            passed,
+        )
+        if not failed:
+            return screened, columns, None
+        for row in np.flatnonzero(passed == 0).tolist():
+            flaw = self._flaw_of(columns, row, series, now_us, latest_us)
+            if flaw is None:
+                passed[row] = 1
+            else:
+                self.reject(screened, submission.raw_of(row), flaw)
+        rows = np.flatnonzero(passed)
+        return (screened, columns, None) if len(rows) == len(columns) else (screened, columns.take(rows), rows)
+
+    def _flaw_of(self, columns: Columns, row: int, series: SeriesCatalogue, now_us: int, latest_us: int) -> Flaw | None:
+        """Check one row as an object is checked; None: it is sound after all."""
+        number = int(columns.series[row])
+        if not 0 <= number < len(series):
+            raise Fault("intake.series_unknown", number=number, known=len(series))
+        reading = reading_at(columns, row, series)
+        kind, name, value = reading.entity_type, reading.property, reading.value
+        try:
+            self._in_time(reading.observed_at_us, now_us, latest_us)
+            if type(value) is float and not isfinite(value):
+                raise Invalid("reading.not_a_number", type=kind, property=name, value=str(value))
+            self._check(kind, name, value, None)
+        except Invalid as error:
+            return Flaw(error.code, error.params, _place(reading))
+        return None
 
     def reject(self, screened: Screened, payload: Payload, flaw: Flaw) -> None:
         """Add a reject with the payload's raw bytes, which are kept once however many flaws it has."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from gulou.kernel.errors import Fault
@@ -16,7 +18,7 @@ _MAGIC = b"GULOUSER"
 _HEADER = 16
 
 
-class Series(msgspec.Struct, frozen=True, array_like=True):
+class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One property of one entity (its default instance), as a device or a program reports it in numbers.
 
     Args:
@@ -47,7 +49,9 @@ class SeriesCatalogue:
         self._readonly = readonly
         self._lock = threading.Lock()
         self._all: list[Series] = []
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._numbers: dict[str, dict[str, int]] = {}
+        self._kinds: dict[tuple[str, str], int] = {}
+        self._kind_of = np.zeros(1_024, np.int32)
         self._synced = 0
         self._read_to = _HEADER
         self._out: BinaryIO | None = None
@@ -71,20 +75,34 @@ class SeriesCatalogue:
 
     def find(self, entity_id: str, property_name: str) -> int | None:
         """Return the number of a series, or None."""
-        return self._numbers.get((entity_id, property_name))
+        numbers = self._numbers.get(property_name)
+        return None if numbers is None else numbers.get(entity_id)
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Return every (entity type, property) that has a series, in the order in which they first appeared."""
+        return list(self._kinds)
+
+    def kind_count(self) -> int:
+        """Return how many kinds there are."""
+        return len(self._kinds)
+
+    def kind_of(self) -> NDArray[np.int32]:
+        """Return, by number, an index into ``kinds``; longer than there are series, and as it was when asked for.
+
+        What lies behind the last number is undefined.
+        """
+        return self._kind_of
 
     def number_of(self, entity_id: str, entity_type: str, property_name: str, device_id: str | None = None) -> int:
         """Return the number of a series, given now if it has none."""
-        key = (entity_id, property_name)
-        number = self._numbers.get(key)
+        number = self.find(entity_id, property_name)
         if number is not None:
             return number
         with self._lock:
-            number = self._numbers.get(key)
+            number = self.find(entity_id, property_name)
             if number is None:
                 number = len(self._all)
-                self._all.append(Series(number, entity_id, entity_type, property_name, device_id))
-                self._numbers[key] = number
+                self._add(Series(number, entity_id, entity_type, property_name, device_id))
             return number
 
     def sync(self) -> None:
@@ -117,10 +135,22 @@ class SeriesCatalogue:
                 if xxh3_64_intdigest(body) != int.from_bytes(lead[4:], "little"):
                     break
                 for one in decoder.decode(body):
-                    self._numbers[one.entity_id, one.property] = one.number
-                    self._all.append(one)
+                    self._add(one)
                 self._read_to += 12 + len(body)
             self._synced = len(self._all)
+
+    def _add(self, one: Series) -> None:
+        """Make a series known; its kind first, so that whoever sees the number finds it."""
+        number = one.number
+        kind = self._kinds.setdefault((one.entity_type, one.property), len(self._kinds))
+        if number >= len(self._kind_of):
+            self._kind_of = np.concatenate((self._kind_of, np.zeros(len(self._kind_of), np.int32)))
+        self._kind_of[number] = kind
+        self._all.append(one)
+        numbers = self._numbers.get(one.property)
+        if numbers is None:
+            numbers = self._numbers[one.property] = {}
+        numbers[one.entity_id] = number
 
     def close(self) -> None:
         """Close the file."""

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from gulou.connectivity.intake.applier import Applier, FedConsumer
-from gulou.connectivity.intake.committer import Committer, Waiting
+from gulou.connectivity.intake.commit import Waiting
+from gulou.connectivity.intake.committer import Committer
 from gulou.connectivity.intake.duplicates import RecentReadings
-from gulou.connectivity.intake.expansion import expand
-from gulou.connectivity.intake.model import ColumnSubmission, LogBatch, Reading, Receipt, Submission
+from gulou.connectivity.intake.model import ColumnSubmission, LogBatch, Receipt, Submission
 from gulou.connectivity.intake.ports import Checks, DeviceGate, LedgerPort, LogConsumer, ReadingLog
 from gulou.connectivity.intake.record import decode_record, to_batch
 from gulou.connectivity.intake.screening import Screen
@@ -68,7 +68,7 @@ class IntakeService:
         self._consumers: list[LogConsumer] = [ledger, *consumers]
         self._directory = directory
         self._space = SpaceGuard(directory, self._settings.min_free_mb, self._settings.space_check_s, free_bytes)
-        self._recent = RecentReadings(self._settings.recent_readings, self._settings.max_series)
+        self._recent = RecentReadings(self._settings.recent_readings, self._settings.max_series, self.series)
         self._screen = Screen(vocabulary, devices, self._settings)
         self._committer = Committer(
             log,
@@ -131,13 +131,16 @@ class IntakeService:
 
     def submit_columns(self, submission: ColumnSubmission) -> Future[Receipt]:
         """See ``Intake.submit_columns``; raises as ``submit``."""
-        count = len(submission.columns)
+        packed = submission.columns.packed()
+        if packed is not submission.columns:
+            submission = msgspec.structs.replace(submission, columns=packed)
+        count = len(packed)
         self._admit(max(count, 1))
         taken = False
         try:
             now_us = self._clock.now_us()
-            screened, columns = self._screen.screen_columns(submission, self.series, now_us)
-            waiting = Waiting(submission, screened, now_us, count, columns)
+            screened, columns, rows = self._screen.screen_columns(submission, self.series, now_us)
+            waiting = Waiting(submission, screened, now_us, count, columns, rows)
             self._committer.put(waiting)
             taken = True
         finally:
@@ -252,7 +255,7 @@ class IntakeService:
         fed = 0
         for sequence, data in self._log.read_from(start):
             batch = to_batch(sequence, *decode_record(sequence, data))
-            self._recent.warm(expand(batch, self.series).readings)
+            self._recent.warm(batch.readings, batch.columns)
             for consumer in self._fed:
                 consumer.feed(batch)
             fed += batch.count
@@ -266,21 +269,22 @@ class IntakeService:
 
         Only as many of the newest readings are noted as that memory holds: a start must not take longer for it.
         """
-        newest: deque[tuple[Reading, ...]] = deque()
+        newest: deque[LogBatch] = deque()
         count = 0
         try:
             for sequence, data in self._log.read_from(first):
                 if sequence >= start:
                     break
-                newest.append(expand(to_batch(sequence, *decode_record(sequence, data)), self.series).readings)
-                count += len(newest[-1])
-                while newest and count - len(newest[0]) >= self._settings.recent_readings:
-                    count -= len(newest.popleft())
+                batch = to_batch(sequence, *decode_record(sequence, data))
+                newest.append(batch)
+                count += batch.count
+                while newest and count - newest[0].count >= self._settings.recent_readings:
+                    count -= newest.popleft().count
         except Fault as error:
             self._gap = str(error)
             _log.warning("the memory of duplicates is incomplete: %s", error)
-        for readings in newest:
-            self._recent.warm(readings)
+        for batch in newest:
+            self._recent.warm(batch.readings, batch.columns)
 
     def _checkpoint(self) -> None:
         for consumer in self._fed:

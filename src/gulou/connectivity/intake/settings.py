@@ -44,7 +44,7 @@ class IntakeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_waiting: int = Field(
-        default=200_000,
+        default=1_000_000,
         ge=1,
         description="Readings that may wait, to be written or applied, before senders are told to wait.",
     )
@@ -63,10 +63,12 @@ class IntakeSettings(BaseModel):
         default=300, ge=0, description="How far a reading's time may lie ahead of the server's clock, seconds."
     )
     recent_readings: int = Field(
-        default=200_000, ge=2, description="Readings remembered to recognise duplicates that come out of order."
+        default=1_000_000, ge=2, description="Readings remembered to recognise duplicates that come out of order."
     )
     max_series: int = Field(
-        default=1_000_000, ge=2, description="Series whose newest reading is remembered to recognise duplicates."
+        default=1_000_000,
+        ge=2,
+        description="Series without a number whose newest reading is remembered to recognise duplicates.",
     )
     checkpoint_s: float = Field(default=5.0, ge=0, description="How often consumers make their state durable, seconds.")
     commit_mb: float = Field(default=8, gt=0, le=256, description="Most that one write to the log carries, MiB.")
