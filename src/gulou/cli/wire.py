@@ -321,6 +321,7 @@ def make_adapters(domain: EngineDomain, ground: Ground, mqtt_port: int | None) -
         clock=domain.clock,
         environment=os.environ,
         vocabulary=domain.vocabulary,
+        directory=ground.place.root / "endpoints",
     )
     made: dict[str, Adapter] = {}
     for found in ground.found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Environment
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -42,6 +43,8 @@ class AdapterContext:
     Args:
         programs: None where no program may send (tests, a bare device endpoint).
         commands: None where no commands exist; then acknowledgements are refused.
+        directory: where an adapter keeps what must outlive the process, in files of its own name; made when first
+            used. None: nothing is kept.
         vocabulary: tells which properties are numbers, so that they may travel as columns; None: all go as objects.
     """
 
@@ -53,6 +56,7 @@ class AdapterContext:
     commands: CommandDesk | None = None
     clock: Clock = field(default_factory=SystemClock)
     environment: Environment[str, str] = field(default_factory=dict)
+    directory: Path | None = None
     vocabulary: Vocabulary | None = None
 
 

@@ -17,6 +17,11 @@ class CounterValues(msgspec.Struct, frozen=True):
     """A consistent copy of the counters.
 
     Args:
+        throttled: times that the reading of a device paused because it sent too much.
+        cut_off: devices disconnected because they did not read what they were sent.
+        relayed: messages passed on from device to device, one for each receiver.
+        relay_dropped: such messages given up for lack of room.
+        wills: wills carried out.
         latency: counts by bucket of ``BUCKETS_S``, from bytes read to durable, one per submission.
         latency_sum_s: sum of the same, seconds.
     """
@@ -33,6 +38,11 @@ class CounterValues(msgspec.Struct, frozen=True):
     commands_answered: int
     latency: tuple[int, ...]
     latency_sum_s: float
+    throttled: int = 0
+    cut_off: int = 0
+    relayed: int = 0
+    relay_dropped: int = 0
+    wills: int = 0
 
 
 class Counters:
@@ -51,6 +61,11 @@ class Counters:
                 "protocol_errors",
                 "commands_sent",
                 "commands_answered",
+                "throttled",
+                "cut_off",
+                "relayed",
+                "relay_dropped",
+                "wills",
             ),
             0,
         )
@@ -100,6 +115,31 @@ class Counters:
         """Count a device's answer to a command."""
         with self._lock:
             self._counts["commands_answered"] += 1
+
+    def throttled(self) -> None:
+        """Count that a device's reading paused because it sent too much."""
+        with self._lock:
+            self._counts["throttled"] += 1
+
+    def cut_off(self) -> None:
+        """Count a device that was disconnected because it did not read."""
+        with self._lock:
+            self._counts["cut_off"] += 1
+
+    def relayed(self, count: int) -> None:
+        """Count a message that is passed on to so many devices."""
+        with self._lock:
+            self._counts["relayed"] += count
+
+    def relay_dropped(self) -> None:
+        """Count a message to a device that was given up for lack of room."""
+        with self._lock:
+            self._counts["relay_dropped"] += 1
+
+    def will(self) -> None:
+        """Count a will that was carried out."""
+        with self._lock:
+            self._counts["wills"] += 1
 
     def values(self) -> CounterValues:
         """Copy them."""

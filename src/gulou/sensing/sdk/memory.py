@@ -147,6 +147,7 @@ class MemoryDevices:
         self._secrets: dict[str, str] = {}
         self.online: dict[str, bool] = {}
         self.reasons: list[str] = []
+        self.wills: list[str] = []
         self.presence: list[str] = []
 
     def add(self, device: Device, secret: str | None = None) -> None:
@@ -183,11 +184,17 @@ class MemoryDevices:
         self.online[device_id] = True
         self.presence.append(f"+{device_id}")
 
-    def disconnected(self, device_id: str, reason: str) -> None:
+    def disconnected(self, device_id: str, reason: str, will: str | None = None) -> None:
         """See ``DeviceDirectory``."""
         self.online[device_id] = False
         self.presence.append(f"-{device_id}")
         self.reasons.append(reason)
+        if will is not None:
+            self.wills.append(will)
+
+    def left_will(self, device_id: str, will: str) -> None:
+        """See ``DeviceDirectory``."""
+        self.wills.append(will)
 
     def seen(self, device_id: str, at_us: int) -> None:
         """See ``DeviceDirectory``."""

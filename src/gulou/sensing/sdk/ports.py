@@ -24,8 +24,11 @@ class DeviceDirectory(Protocol):
     def connected(self, device_id: str) -> None:
         """Note that a device has opened a connection."""
 
-    def disconnected(self, device_id: str, reason: str) -> None:
-        """Note that its connection is gone (``closed``, ``keep_alive``)."""
+    def disconnected(self, device_id: str, reason: str, will: str | None = None) -> None:
+        """Note that its connection is gone (``closed``, ``keep_alive``), and what it had wanted said in that case."""
+
+    def left_will(self, device_id: str, will: str) -> None:
+        """Note what a device that went some time ago had wanted said."""
 
     def seen(self, device_id: str, at_us: int) -> None:
         """Note a sign of life that is no reading."""

@@ -4,6 +4,9 @@ from gulou.sensing.adapters.mqtt.codec.decode import decode
 from gulou.sensing.adapters.mqtt.codec.encode import encode, encode_pubacks
 from gulou.sensing.adapters.mqtt.codec.framer import Framer
 from gulou.sensing.adapters.mqtt.codec.packets import (
+    PUBCOMP,
+    PUBREC,
+    PUBREL,
     V5,
     V311,
     Auth,
@@ -28,6 +31,9 @@ from gulou.sensing.adapters.mqtt.codec.packets import (
 )
 
 __all__ = [
+    "PUBCOMP",
+    "PUBREC",
+    "PUBREL",
     "V5",
     "V311",
     "Auth",

@@ -120,7 +120,10 @@ def _will(flags: int, reader: Reader, version: int) -> Will | None:
     if qos == 3:
         raise malformed("a will of QoS 3")
     properties = reader.properties(0) if version == V5 else {}
-    return Will(reader.text(), reader.binary(), qos, bool(flags & 0x20), properties)
+    topic = reader.text()
+    if not topic or "+" in topic or "#" in topic:
+        raise ProtocolError(Reason.TOPIC_NAME_INVALID, "a will's topic name is empty or holds a wildcard")
+    return Will(topic, reader.binary(), qos, bool(flags & 0x20), properties)
 
 
 def _connack(reader: Reader, version: int) -> ConnAck:
@@ -137,10 +140,10 @@ def _puback(reader: Reader, version: int) -> PubAck:
 
 
 def _step(kind: int) -> Callable[[Reader, int], Packet]:
-    def make(reader: Reader, _version: int) -> Packet:
+    def make(reader: Reader, version: int) -> Packet:
         packet_id = _packet_id(reader)
-        reader.rest()
-        return Qos2Step(kind, packet_id)
+        reason = reader.byte() if version == V5 and reader.left else 0
+        return Qos2Step(kind, packet_id, reason, reader.properties(kind) if version == V5 and reader.left else {})
 
     return make
 

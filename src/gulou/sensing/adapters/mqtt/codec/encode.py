@@ -7,6 +7,7 @@ from typing import Any
 
 from gulou.sensing.adapters.mqtt.codec.fields import put_binary, put_properties, put_text, put_varint
 from gulou.sensing.adapters.mqtt.codec.packets import (
+    PUBREL,
     V5,
     Auth,
     ConnAck,
@@ -84,8 +85,11 @@ def _puback(packet: PubAck, version: int) -> tuple[int, bytes]:
     return 0x40, body
 
 
-def _step(packet: Qos2Step, _version: int) -> tuple[int, bytes]:
-    return packet.kind << 4 | (0x02 if packet.kind == 6 else 0), _id(packet.packet_id)
+def _step(packet: Qos2Step, version: int) -> tuple[int, bytes]:
+    body = _id(packet.packet_id)
+    if version == V5 and (packet.reason or packet.properties):
+        body += bytes((packet.reason,)) + put_properties(packet.properties)
+    return packet.kind << 4 | (0x02 if packet.kind == PUBREL else 0), body
 
 
 def _subscribe(packet: Subscribe, version: int) -> tuple[int, bytes]:

@@ -148,6 +148,11 @@ class Reader:
                 if len(pairs) >= _MOST_USER_PROPERTIES:
                     raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many user properties")
                 pairs.append(value)
+            elif name == "subscription_identifier" and packet == _PUBLISH:
+                numbers = found.setdefault(name, [])
+                if len(numbers) >= _MOST_USER_PROPERTIES:
+                    raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many subscription identifiers")
+                numbers.append(value)
             elif name in found:
                 raise ProtocolError(Reason.PROTOCOL_ERROR, f"property {name} is given twice")
             else:
@@ -191,7 +196,7 @@ def put_properties(properties: Properties) -> bytes:
     out = bytearray()
     for name, value in properties.items():
         number, kind = _BY_NAME[name]
-        for one in value if kind == "pair" else (value,):
+        for one in value if isinstance(value, list) else (value,):
             out += put_varint(number)
             out += _PUT[kind](one)
     return put_varint(len(out)) + bytes(out)

@@ -18,7 +18,7 @@ class Framer:
 
     def __init__(self, max_packet_bytes: int, version: int = V311) -> None:
         self.version = version
-        self._limit = max_packet_bytes
+        self.max_packet_bytes = max_packet_bytes
         self._buffer = bytearray()
 
     @property
@@ -52,7 +52,7 @@ class Framer:
     def _frame(self, buffer: bytearray, start: int) -> tuple[int, int] | None:
         """Return where the body of the frame at ``start`` begins and ends; None while it is not complete."""
         length = buffer[start + 1]
-        if length < 0x80 and length + 2 <= self._limit:  # nearly all frames
+        if length < 0x80 and length + 2 <= self.max_packet_bytes:  # nearly all frames
             end = start + 2 + length
             return (start + 2, end) if end <= len(buffer) else None
         length = 0
@@ -64,7 +64,7 @@ class Framer:
             length |= (byte & 0x7F) << (7 * position)
             if byte < 0x80:
                 end = at + 1 + length
-                if end - start > self._limit:
+                if end - start > self.max_packet_bytes:
                     raise ProtocolError(Reason.PACKET_TOO_LARGE, f"a packet of {end - start} bytes")
                 return (at + 1, end) if end <= len(buffer) else None
         raise ProtocolError(Reason.MALFORMED, "a remaining length has more than four bytes")

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 Properties = dict[str, Any]
-"""MQTT 5 properties by snake-case name; ``user_property`` is a list of pairs. Empty for 3.1.1."""
+"""MQTT 5 properties by snake-case name; ``user_property`` is a list of pairs, and a publish's
+``subscription_identifier`` a list of numbers. Empty for 3.1.1."""
 
 V311 = 4
 V5 = 5
@@ -19,7 +20,9 @@ class Reason(IntEnum):
 
     SUCCESS = 0x00
     GRANTED_QOS_1 = 0x01
+    GRANTED_QOS_2 = 0x02
     DISCONNECT_WITH_WILL = 0x04
+    NO_MATCHING_SUBSCRIBERS = 0x10
     NO_SUBSCRIPTION_EXISTED = 0x11
     UNSPECIFIED = 0x80
     MALFORMED = 0x81
@@ -37,6 +40,7 @@ class Reason(IntEnum):
     SESSION_TAKEN_OVER = 0x8E
     TOPIC_FILTER_INVALID = 0x8F
     TOPIC_NAME_INVALID = 0x90
+    PACKET_ID_UNKNOWN = 0x92
     RECEIVE_MAXIMUM_EXCEEDED = 0x93
     TOPIC_ALIAS_INVALID = 0x94
     PACKET_TOO_LARGE = 0x95
@@ -45,6 +49,7 @@ class Reason(IntEnum):
     RETAIN_NOT_SUPPORTED = 0x9A
     QOS_NOT_SUPPORTED = 0x9B
     SHARED_SUBSCRIPTIONS_NOT_SUPPORTED = 0x9E
+    CONNECTION_RATE_EXCEEDED = 0x9F
     SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED = 0xA1
 
 
@@ -113,11 +118,16 @@ class PubAck(msgspec.Struct, frozen=True):
     properties: Properties = {}
 
 
+PUBREC, PUBREL, PUBCOMP = 5, 6, 7
+
+
 class Qos2Step(msgspec.Struct, frozen=True):
-    """PUBREC (5), PUBREL (6) or PUBCOMP (7): decoded so that it can be refused."""
+    """A step of QoS 2: ``kind`` is PUBREC, PUBREL or PUBCOMP. Source: MQTT 5.0 §4.3.3."""
 
     kind: int
     packet_id: int
+    reason: int = 0
+    properties: Properties = {}
 
 
 class SubscriptionRequest(msgspec.Struct, frozen=True):

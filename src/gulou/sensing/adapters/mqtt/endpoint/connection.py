@@ -8,7 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal, Protocol, cast
 
+from gulou.kernel.clock import Clock
 from gulou.sensing.adapters.mqtt.codec import (
+    PUBREC,
+    PUBREL,
     V5,
     Auth,
     ConnAck,
@@ -29,24 +32,38 @@ from gulou.sensing.adapters.mqtt.codec import (
     SubscriptionRequest,
     UnsubAck,
     Unsubscribe,
+    Will,
     encode,
     encode_pubacks,
 )
+from gulou.sensing.adapters.mqtt.endpoint.downlink import Downlink
+from gulou.sensing.adapters.mqtt.endpoint.exchange import Exchange
+from gulou.sensing.adapters.mqtt.endpoint.grants import Grants, is_own_tree
+from gulou.sensing.adapters.mqtt.endpoint.keeping import SessionStore
+from gulou.sensing.adapters.mqtt.endpoint.limits import Bucket
 from gulou.sensing.adapters.mqtt.endpoint.reading import PublishReader
-from gulou.sensing.adapters.mqtt.endpoint.sessions import Session
+from gulou.sensing.adapters.mqtt.endpoint.sessions import SHARE, Session, Subscription
 from gulou.sensing.adapters.mqtt.endpoint.topics import hears
-from gulou.sensing.adapters.mqtt.endpoint.uplink import Message, Uplink
+from gulou.sensing.adapters.mqtt.endpoint.uplink import Message, Relayed, Uplink
 from gulou.sensing.adapters.mqtt.settings import MqttSettings
 from gulou.sensing.sdk import Counters, DeviceDirectory, is_filter
 
 _log = logging.getLogger(__name__)
-_MOST_ALIASES = 256
+_MOST_ALIASES = 64
+_LONGEST_NAME = 1_024
+_MOST_CONNECT_BYTES = 65_536
+_MOST_BACKLOG = 1_000
+_CHOKED_BYTES = 65_536
+_LINGER_S = 1.0
+_FULL, _FAST, _ENDING = 1, 2, 4
+_NOT_FOR_ALL = frozenset(("payload.topic_denied", "payload.topic_unknown", "device.unknown"))
 _V311_CODES = {
     Reason.UNSUPPORTED_VERSION: 1,
     Reason.CLIENT_ID_INVALID: 2,
     Reason.SERVER_UNAVAILABLE: 3,
     Reason.SERVER_BUSY: 3,
     Reason.QUOTA_EXCEEDED: 3,
+    Reason.CONNECTION_RATE_EXCEEDED: 3,
     Reason.BAD_CREDENTIALS: 4,
 }
 _NOT_AUTHORISED_V311 = 5
@@ -61,6 +78,10 @@ class Host(Protocol):
     counters: Counters
     directory: DeviceDirectory
     reader: PublishReader
+    grants: Grants
+    exchange: Exchange
+    store: SessionStore
+    clock: Clock
 
     def loop_time(self) -> float: ...
 
@@ -68,7 +89,9 @@ class Host(Protocol):
 
     def forget(self, connection: Connection, reason: str) -> None: ...
 
-    def new_uplink(self, acknowledge: Callable[[list[int]], None], ready: Callable[[], None]) -> Uplink: ...
+    def new_uplink(
+        self, acknowledge: Callable[[list[int]], None], ready: Callable[[], None], give_up: Callable[[list[int]], None]
+    ) -> Uplink: ...
 
     def new_client_id(self) -> str: ...
 
@@ -76,11 +99,15 @@ class Host(Protocol):
 
     def take_session(
         self, connection: Connection, device_id: str, client_id: str, clean: bool, expiry_s: int
-    ) -> tuple[Session, bool]: ...
+    ) -> tuple[Session, bool] | None: ...
 
-    def opened(self, connection: Connection, session: Session) -> None: ...
+    def opened(self, connection: Connection, session: Session) -> Bucket: ...
 
     def announce(self, device_ids: list[str]) -> None: ...
+
+    def relay(self, session: Session, publish: Publish) -> Relayed | None: ...
+
+    def received(self, session: Session, packet_ids: list[int]) -> None: ...
 
 
 class Connection(asyncio.Protocol):
@@ -89,20 +116,27 @@ class Connection(asyncio.Protocol):
     def __init__(self, endpoint: Host) -> None:
         self._endpoint = endpoint
         self._settings = endpoint.settings
-        self._framer = Framer(endpoint.settings.max_packet_bytes)
+        self._framer = Framer(min(endpoint.settings.max_packet_bytes, _MOST_CONNECT_BYTES))
         self._backlog: deque[Packet] = deque()
         self._aliases: dict[int, str] = {}
+        self._refusals: dict[int, int] = {}
         self._transport: asyncio.Transport | None = None
-        self._paused = False
+        self._held = 0
         self._keep_alive_s = 0.0
-        self._send_most = endpoint.settings.max_commands_inflight
         self._largest_to_peer: int | None = None
+        self._choked_at_s: float | None = None
         self._reason = "closed"
-        self._uplink = endpoint.new_uplink(self._acknowledge, self._make_room)
+        self._uplink = endpoint.new_uplink(self._acknowledge, self._make_room, self._give_up)
+        self._downlink: Downlink | None = None
+        self._bucket: Bucket | None = None
+        self._unfinished_qos_2 = 0
         self.state: State = "new"
         self.version = 4
         self.device_id: str | None = None
         self.session: Session | None = None
+        self.will: Will | None = None
+        self.address = ""
+        self.certified: str | None = None
         self.heard_at_s = 0.0
         self.took_over = False
 
@@ -111,7 +145,11 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket, unless there are too many already."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=min(_CHOKED_BYTES, self._settings.max_write_bytes))
         self.heard_at_s = self._endpoint.loop_time()
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        self.certified = _common_name(transport.get_extra_info("peercert"))
         if not self._endpoint.admit(self):
             self.state = "closed"
             self._transport.abort()
@@ -121,11 +159,15 @@ class Connection(asyncio.Protocol):
         if self.state == "closed":
             return
         self.heard_at_s = self._endpoint.loop_time()
+        count = 0
         try:
             for packet in self._framer.feed(data):
+                count += 1
                 if self._is("closed"):
                     return
                 if self._is("checking"):
+                    if len(self._backlog) >= _MOST_BACKLOG:
+                        raise ProtocolError(Reason.QUOTA_EXCEEDED, "too much was sent before CONNACK")
                     self._backlog.append(packet)
                 else:
                     self._take(packet)
@@ -133,6 +175,26 @@ class Connection(asyncio.Protocol):
             self._fail(error)
         self._uplink.flush()
         self._pause_if_full()
+        self.spend(count)
+
+    def spend(self, count: int) -> None:
+        """Count messages against the device's rate; beyond it, its reading pauses until the rate is kept."""
+        if self._bucket is None or self.state != "open":
+            return
+        wait_s = self._bucket.spend(count, self.heard_at_s)
+        if wait_s > 0 and not self._held & _FAST:
+            self._hold(_FAST)
+            self._endpoint.counters.throttled()
+            asyncio.get_running_loop().call_later(wait_s, self._let_go, _FAST)
+
+    def pause_writing(self) -> None:
+        """The device does not read as quickly as it is sent."""
+        self._choked_at_s = self._endpoint.loop_time()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._choked_at_s = None
+        self.pump()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up; what is under way to the log still gets there."""
@@ -143,23 +205,35 @@ class Connection(asyncio.Protocol):
     # -- the endpoint calls these --------------------------------------------------------------------------------
 
     def check_time(self, now_s: float) -> None:
-        """End the connection if it has been silent too long. Source: MQTT 5.0 §3.1.2.10."""
+        """End the connection if it has been silent too long, or has not read. Source: MQTT 5.0 §3.1.2.10."""
         silent_s = now_s - self.heard_at_s
-        if self.state in ("new", "checking"):
+        if self._choked_at_s is not None and now_s - self._choked_at_s > self._settings.write_timeout_s:
+            self._cut_off()
+        elif self.state in ("new", "checking"):
             if self.state == "new" and silent_s > self._settings.connect_timeout_s:
                 self.end(None, "closed")
-        elif self.state == "open" and self._keep_alive_s and silent_s > 1.5 * self._keep_alive_s and not self._paused:
+        elif self.state == "open" and self._keep_alive_s and silent_s > 1.5 * self._keep_alive_s and not self._held:
             self.end(Reason.KEEP_ALIVE_TIMEOUT, "keep_alive")
 
-    def end(self, reason: Reason | None, why: str) -> None:
-        """Close from our side; an MQTT 5 peer is told the reason."""
+    def end(self, reason: Reason | None, why: str, *, linger: bool = False) -> None:
+        """Close from our side; an MQTT 5 peer is told the reason.
+
+        Args:
+            linger: the peer may be sending still, and what it is told would be lost if its bytes met a closed socket:
+                they are read and thrown away for a moment.
+        """
         if self.state == "closed" or self._transport is None:
             return
         if reason is not None and self.state == "open" and self.version == V5:
             self._send(Disconnect(reason))
         self.state = "closed"
         self._reason = why
-        self._transport.close()
+        if not linger or self._transport.get_extra_info("sslcontext") is not None or self._transport.is_closing():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER_S, self._transport.abort)
 
     @property
     def unfinished(self) -> int:
@@ -168,9 +242,7 @@ class Connection(asyncio.Protocol):
 
     async def finish(self) -> None:
         """Take nothing more, and wait until what was taken is durable and acknowledged."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._paused = True
-            self._transport.pause_reading()
+        self._hold(_ENDING)
         await self._uplink.finish()
 
     def admitted(self, connect: Connect, device_id: str | None, reason: Reason) -> None:
@@ -182,7 +254,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._open(connect, device_id)
-            self._transport.resume_reading()
+            if not self._held:
+                self._transport.resume_reading()
             while self._backlog and self._is("open"):
                 self._take(self._backlog.popleft())
         except ProtocolError as error:
@@ -191,21 +264,25 @@ class Connection(asyncio.Protocol):
         self._pause_if_full()
 
     def deliver(self, publish: Publish) -> None:
-        """Send one command's publish; at QoS 1 it is kept until the device confirms it."""
-        session = self.session
-        if session is None or self.state != "open" or len(session.outbound) >= self._send_most:
-            return
-        if publish.qos:
-            publish = Publish(
-                publish.topic, publish.payload, 1, session.take_packet_id(), properties=publish.properties
-            )
-            session.outbound[publish.packet_id or 0] = publish
-        self._send(publish)
+        """Send one command's publish; above QoS 0 it is kept until the device confirms it."""
+        if self._downlink is not None and self.state == "open":
+            self._downlink.command(publish)
+
+    def pump(self) -> None:
+        """Send what waits in the session, as far as the device takes it."""
+        if self._downlink is not None and self.state == "open":
+            self._downlink.pump()
+
+    def confirm_received(self, packet_ids: list[int]) -> None:
+        """Send PUBREC for messages of QoS 2 that are durable."""
+        if self.state == "open":
+            for number in packet_ids:
+                self._send(Qos2Step(PUBREC, number))
 
     def has_room(self) -> bool:
         """Tell whether another command can be sent now. Any thread."""
-        session = self.session
-        return self.state == "open" and session is not None and len(session.outbound) < self._send_most
+        downlink = self._downlink
+        return self.state == "open" and downlink is not None and downlink.has_room()
 
     # -- the conversation ----------------------------------------------------------------------------------------
 
@@ -215,22 +292,27 @@ class Connection(asyncio.Protocol):
                 raise ProtocolError(Reason.PROTOCOL_ERROR, "the first packet is not CONNECT")
             self._connect(packet)
             return
+        session, downlink = self.session, self._downlink
+        if session is None or downlink is None:
+            return
         match packet:
             case Publish():
-                self._publish(packet)
+                self._publish(packet, session)
             case PubAck():
-                if self.session is not None:
-                    self.session.outbound.pop(packet.packet_id, None)
+                downlink.acknowledged(packet.packet_id)
+            case Qos2Step(kind=kind):
+                if kind == PUBREL:
+                    downlink.release(packet.packet_id)
+                else:
+                    downlink.step(packet)
             case PingReq():
                 self._send(PingResp())
             case Subscribe():
-                self._subscribe(packet)
+                self._subscribe(packet, session)
             case Unsubscribe():
-                self._unsubscribe(packet)
+                self._unsubscribe(packet, session)
             case Disconnect():
-                self._disconnect(packet)
-            case Qos2Step():
-                raise ProtocolError(Reason.PROTOCOL_ERROR, "a step of QoS 2, which was not granted")
+                self._disconnect(packet, session)
             case Auth():
                 raise ProtocolError(Reason.PROTOCOL_ERROR, "AUTH without an authentication method")
             case _:
@@ -243,38 +325,52 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
         if "authentication_method" in packet.properties:
             self._refuse(Reason.BAD_AUTHENTICATION_METHOD)
-        elif not packet.client_id and not packet.clean_start:
+        elif (not packet.client_id and not packet.clean_start and packet.version != V5) or (
+            len(packet.client_id) > _LONGEST_NAME
+        ):
             self._refuse(Reason.CLIENT_ID_INVALID)
-        elif packet.username is None or packet.password is None:
+        elif self.certified is None and (packet.username is None or packet.password is None):
             self._refuse(Reason.NOT_AUTHORISED)
         else:
             self._endpoint.check_credentials(self, packet)
 
     def _open(self, packet: Connect, device_id: str) -> None:
-        settings, properties = self._settings, packet.properties
+        settings, properties, endpoint = self._settings, packet.properties, self._endpoint
         if 0 in (properties.get("receive_maximum"), properties.get("maximum_packet_size")):
             raise ProtocolError(Reason.PROTOCOL_ERROR, "a maximum of 0")
-        client_id = packet.client_id or self._endpoint.new_client_id()
+        client_id = packet.client_id or endpoint.new_client_id()
         expiry_s = settings.session_expiry_s
         if packet.version == V5:
             expiry_s = properties.get("session_expiry_interval", 0)
         elif packet.clean_start:
             expiry_s = 0
         self._keep_alive_s = packet.keep_alive_s
-        self.device_id = device_id
-        session, present = self._endpoint.take_session(self, device_id, client_id, packet.clean_start, expiry_s)
-        self.session = session
+        taken = endpoint.take_session(self, device_id, client_id, packet.clean_start, expiry_s)
+        if taken is None:
+            self._refuse(Reason.QUOTA_EXCEEDED)
+            return
+        session, present = taken
+        self.device_id, self.session, self.will = device_id, session, packet.will
         self.state = "open"
-        answer: Properties = {}
-        if packet.version == V5:
-            answer = self._limits(packet, session, client_id)
-            self._send_most = min(self._send_most, properties.get("receive_maximum", 65_535))
-            self._largest_to_peer = properties.get("maximum_packet_size")
+        self._framer.max_packet_bytes = settings.max_packet_bytes
+        self._largest_to_peer = properties.get("maximum_packet_size")
+        self._downlink = Downlink(
+            session,
+            packet.version,
+            endpoint.exchange,
+            endpoint.store,
+            endpoint.clock,
+            self._write,
+            lambda: self._choked_at_s is not None or self.state != "open",
+            window=min(settings.max_commands_inflight, properties.get("receive_maximum", 65_535)),
+            largest=self._largest_to_peer,
+            aliases=properties.get("topic_alias_maximum", 0),
+        )
+        answer = self._limits(packet, session, client_id) if packet.version == V5 else {}
         self._send(ConnAck(Reason.SUCCESS, present, answer))
-        self._endpoint.opened(self, session)
-        self._send_again(session)
-        heard = [one for text, _ in session.filters for one in self._heard(text)]
-        self._announce(heard)
+        self._bucket = endpoint.opened(self, session)
+        self._downlink.resume()
+        self._announce([one for text in session.filters for one in self._heard(text)])
 
     def _announce(self, heard: list[str]) -> None:
         """Say whom we reach now; who reaches this device reaches its children by it."""
@@ -284,16 +380,12 @@ class Connection(asyncio.Protocol):
             self._endpoint.announce(heard)
 
     def _limits(self, packet: Connect, session: Session, client_id: str) -> Properties:
-        """Say what this endpoint does not do, or only so far. Source: MQTT 5.0 §3.2.2.3."""
+        """Say what this endpoint does only so far. Source: MQTT 5.0 §3.2.2.3."""
         settings = self._settings
         limits: Properties = {
             "receive_maximum": settings.max_inflight,
-            "maximum_qos": 1,
-            "retain_available": 0,
             "maximum_packet_size": settings.max_packet_bytes,
             "topic_alias_maximum": _MOST_ALIASES,
-            "subscription_identifier_available": 0,
-            "shared_subscription_available": 0,
         }
         if not packet.client_id:
             limits["assigned_client_identifier"] = client_id
@@ -304,33 +396,67 @@ class Connection(asyncio.Protocol):
             limits["server_keep_alive"] = settings.keep_alive_most_s
         return limits
 
-    def _send_again(self, session: Session) -> None:
-        """Repeat what was not confirmed on the last connection. Source: MQTT 5.0 §4.4."""
-        for number, publish in session.outbound.items():
-            self._send(Publish(publish.topic, publish.payload, 1, number, False, True, publish.properties))
-
-    def _publish(self, packet: Publish) -> None:
-        if packet.qos == 2:
-            raise ProtocolError(Reason.QOS_NOT_SUPPORTED, "a publish of QoS 2")
+    def _publish(self, packet: Publish, session: Session) -> None:
         if self.version == V5:
             packet = self._resolve_alias(packet)
-            if packet.retain:
-                raise ProtocolError(Reason.RETAIN_NOT_SUPPORTED, "a retained publish")
-            if packet.qos and self._uplink.unfinished >= self._settings.max_inflight:
-                raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more publishes than the receive maximum")
-        content = self._endpoint.reader.read(packet, self.device_id or "")
+        if packet.qos:
+            self._check_window(packet, session)
+            if packet.qos == 2 and self._is_repeated(packet, session):
+                return
+        relayed = None if is_own_tree(packet.topic) else self._endpoint.relay(session, packet)
+        if relayed is not None:
+            if packet.qos or relayed.payload is not None:
+                self._uplink.put(Message(packet.packet_id, relayed, self.heard_at_s))
+            return
+        content = self._endpoint.reader.read(packet, session.device_id)
+        if packet.packet_id is not None and self.version == V5:
+            flaws = getattr(content, "flaws", ())
+            if flaws and flaws[0].code in _NOT_FOR_ALL:
+                self._refusals[packet.packet_id] = Reason.NOT_AUTHORISED
         self._uplink.put(Message(packet.packet_id, content, self.heard_at_s))
+
+    def _check_window(self, packet: Publish, session: Session) -> None:
+        """Keep a peer to the receive maximum; 3.1.1 knows none, but for exchanges that are never finished.
+
+        Source: MQTT 5.0 §3.3.4.
+        """
+        limit = self._settings.max_inflight
+        if packet.qos == 2 or self.version == V5:
+            unconfirmed = len(session.received)
+            if self.version == V5:
+                unconfirmed += self._uplink.unfinished - self._unfinished_qos_2
+            if unconfirmed >= limit and packet.packet_id not in session.received:
+                raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more publishes than the receive maximum")
+
+    def _is_repeated(self, packet: Publish, session: Session) -> bool:
+        """Note a publish of QoS 2; True when it has come before. Source: MQTT 5.0 §4.3.3."""
+        number = packet.packet_id or 0
+        durable = session.received.get(number)
+        if durable is None:
+            session.received[number] = False
+            self._unfinished_qos_2 += 1
+            return False
+        if durable:
+            self._send(Qos2Step(PUBREC, number))
+        return True
 
     def _resolve_alias(self, packet: Publish) -> Publish:
         """Replace a topic alias by its topic. Source: MQTT 5.0 §3.3.2.3.4."""
+        if not packet.properties:
+            return packet
         if "subscription_identifier" in packet.properties:
             raise ProtocolError(Reason.PROTOCOL_ERROR, "a subscription identifier from a client")
+        response = packet.properties.get("response_topic", "")
+        if "+" in response or "#" in response:
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a response topic with a wildcard")
         alias = packet.properties.get("topic_alias")
         if alias is None:
             return packet
         if not 0 < alias <= _MOST_ALIASES:
             raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias}")
         if packet.topic:
+            if len(packet.topic) > _LONGEST_NAME:
+                raise ProtocolError(Reason.TOPIC_NAME_INVALID, "a topic too long for an alias")
             self._aliases[alias] = packet.topic
             return packet
         if alias not in self._aliases:
@@ -340,44 +466,77 @@ class Connection(asyncio.Protocol):
             topic, packet.payload, packet.qos, packet.packet_id, packet.retain, packet.duplicate, packet.properties
         )
 
-    def _subscribe(self, packet: Subscribe) -> None:
-        if "subscription_identifier" in packet.properties:
-            raise ProtocolError(Reason.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED, "a subscription identifier")
+    def _subscribe(self, packet: Subscribe, session: Session) -> None:
+        identifier = packet.properties.get("subscription_identifier")
+        if identifier == 0:
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a subscription identifier of 0")
         heard: list[str] = []
-        reasons = [self._grant(one, heard) for one in packet.requests]
+        greeted: list[Subscription] = []
+        reasons = [self._grant(one, identifier, session, heard, greeted) for one in packet.requests]
         if self.version != V5:
             reasons = [0x80 if reason >= 0x80 else reason for reason in reasons]
+        self._endpoint.store.session(session)
         self._send(SubAck(packet.packet_id, tuple(reasons)))
+        for subscription in greeted:
+            self._endpoint.exchange.greet(session, subscription)
         self._announce(heard)
 
-    def _grant(self, request: SubscriptionRequest, heard: list[str]) -> int:
-        if request.topic_filter.startswith("$share/"):
-            return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if not is_filter(request.topic_filter):
+    def _grant(
+        self,
+        request: SubscriptionRequest,
+        identifier: int | None,
+        session: Session,
+        heard: list[str],
+        greeted: list[Subscription],
+    ) -> int:
+        wanted = Subscription(
+            request.topic_filter, request.qos, request.no_local, request.retain_as_published, identifier
+        )
+        share = wanted.share
+        topic_filter = request.topic_filter if share is None else share[1]
+        if share is not None and request.no_local:
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a share that does not hear itself")
+        if not is_filter(topic_filter) or len(request.topic_filter) > _LONGEST_NAME:
             return Reason.TOPIC_FILTER_INVALID
-        devices = self._heard(request.topic_filter)
-        if not devices or self.session is None:
+        if share is not None and (not share[0] or "+" in share[0] or "#" in share[0]):
+            return Reason.TOPIC_FILTER_INVALID
+        devices = self._heard(topic_filter) if share is None else []
+        if not devices and not self._endpoint.grants.may_subscribe(session.device_id, topic_filter):
             return Reason.NOT_AUTHORISED
-        qos = min(request.qos, 1)
-        if not self.session.subscribe(request.topic_filter, qos):
+        fresh = request.topic_filter not in session.subscriptions
+        if not session.subscribe(wanted):
             return Reason.QUOTA_EXCEEDED
+        self._endpoint.exchange.join(session, wanted)
         heard.extend(devices)
-        return qos
+        if request.retain_handling == 0 or (request.retain_handling == 1 and fresh):
+            greeted.append(wanted)
+        return request.qos
 
     def _heard(self, topic_filter: str) -> list[str]:
+        if topic_filter.startswith(SHARE):
+            return []
         return hears(self._endpoint.directory, self.device_id or "", topic_filter)
 
-    def _unsubscribe(self, packet: Unsubscribe) -> None:
-        session = self.session
-        reasons = [
-            Reason.SUCCESS if session is not None and session.unsubscribe(text) else Reason.NO_SUBSCRIPTION_EXISTED
-            for text in packet.filters
-        ]
+    def _unsubscribe(self, packet: Unsubscribe, session: Session) -> None:
+        reasons = []
+        for text in packet.filters:
+            known = session.subscriptions.get(text)
+            if known is not None:
+                session.unsubscribe(text)
+                self._endpoint.exchange.leave(session, known)
+            reasons.append(Reason.SUCCESS if known is not None else Reason.NO_SUBSCRIPTION_EXISTED)
+        self._endpoint.store.session(session)
         self._send(UnsubAck(packet.packet_id, tuple(reasons)))
 
-    def _disconnect(self, packet: Disconnect) -> None:
-        if self.session is not None and "session_expiry_interval" in packet.properties:
-            self.session.expiry_s = min(packet.properties["session_expiry_interval"], self._settings.session_expiry_s)
+    def _disconnect(self, packet: Disconnect, session: Session) -> None:
+        """A farewell: the will goes, unless it is asked for. Source: MQTT 5.0 §3.14."""
+        expiry_s = packet.properties.get("session_expiry_interval")
+        if expiry_s is not None:
+            if expiry_s and not session.expiry_s:
+                raise ProtocolError(Reason.PROTOCOL_ERROR, "a session that was to end is to be kept")
+            session.expiry_s = min(expiry_s, self._settings.session_expiry_s)
+        if packet.reason == Reason.SUCCESS:
+            self.will = None
         self.end(None, "closed")
 
     def _is(self, state: State) -> bool:
@@ -387,28 +546,77 @@ class Connection(asyncio.Protocol):
 
     def _acknowledge(self, packet_ids: list[int]) -> None:
         """Tell the device that its messages are durable."""
-        if self.state == "open":
+        session = self.session
+        if session is not None and self._unfinished_qos_2:
+            packet_ids = self._acknowledge_qos_2(packet_ids, session)
+        if self.state != "open":
+            return
+        if self._refusals:
+            for number in packet_ids:
+                self._send(PubAck(number, self._refusals.pop(number, 0)))
+        else:
             self._write(encode_pubacks(packet_ids))
 
-    def _make_room(self) -> None:
-        room = self._uplink.unfinished < self._settings.max_inflight
-        if room and self._paused and self.state == "open" and self._transport is not None:
-            self._paused = False
+    def _acknowledge_qos_2(self, packet_ids: list[int], session: Session) -> list[int]:
+        """Acknowledge those of QoS 2; returns the others. A refused one is over with its PUBREC."""
+        ours = [number for number in packet_ids if session.received.get(number) is False]
+        self._unfinished_qos_2 -= len(ours)
+        for number in [number for number in ours if number in self._refusals]:
+            del session.received[number]
+            if self.state == "open":
+                self._send(Qos2Step(PUBREC, number, self._refusals.pop(number)))
+        taken = [number for number in ours if number in session.received]
+        for number in taken:
+            session.received[number] = True
+        if taken:
+            self._endpoint.received(session, taken)
+        return [number for number in packet_ids if number not in ours]
+
+    def _give_up(self, packet_ids: list[int]) -> None:
+        """What could not be made durable is the device's again; who has sent it anew meanwhile has to come again."""
+        session = self.session
+        if session is None:
+            return
+        for number in packet_ids:
+            if session.received.get(number) is False:
+                del session.received[number]
+                if session.connection is not None:
+                    session.connection.end(Reason.SERVER_BUSY, "closed")
+
+    def _hold(self, why: int) -> None:
+        """Stop reading for a reason; it goes on when no reason is left."""
+        if not self._held and self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._held |= why
+
+    def _let_go(self, why: int) -> None:
+        if not self._held & why:
+            return
+        self._held &= ~why
+        if not self._held and self.state == "open" and self._transport is not None:
             self.heard_at_s = self._endpoint.loop_time()
             self._transport.resume_reading()
 
+    def _make_room(self) -> None:
+        if not self._is_full():
+            self._let_go(_FULL)
+
     def _pause_if_full(self) -> None:
-        full = self._uplink.unfinished >= self._settings.max_inflight
-        if full and not self._paused and self.state == "open" and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
+        if self.state == "open" and self._is_full():
+            self._hold(_FULL)
+
+    def _is_full(self) -> bool:
+        uplink = self._uplink
+        return (
+            uplink.unfinished >= self._settings.max_inflight or uplink.waiting_bytes >= self._settings.max_waiting_bytes
+        )
 
     def _refuse(self, reason: Reason) -> None:
         """Answer CONNECT with a refusal, and close."""
         self._endpoint.counters.refused()
         code = int(reason) if self.version == V5 else _V311_CODES.get(reason, _NOT_AUTHORISED_V311)
         self._send(ConnAck(code))
-        self.end(None, "closed")
+        self.end(None, "closed", linger=True)
 
     def _fail(self, error: ProtocolError) -> None:
         self._endpoint.counters.protocol_error()
@@ -417,7 +625,7 @@ class Connection(asyncio.Protocol):
             self.version = 4
             self._send(ConnAck(1))
         self._uplink.flush()
-        self.end(error.reason, "protocol_error")
+        self.end(error.reason, "protocol_error", linger=True)
 
     def _send(self, packet: Packet) -> None:
         data = encode(packet, self.version)
@@ -430,6 +638,25 @@ class Connection(asyncio.Protocol):
             return
         transport.write(data)
         if transport.get_write_buffer_size() > self._settings.max_write_bytes:
-            _log.info("mqtt: cutting %s off: it does not read what it is sent", self.device_id)
-            self.state = "closed"
-            transport.abort()
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        if self.state == "closed" and self._choked_at_s is None:
+            return
+        _log.info("mqtt: cutting %s off: it does not read what it is sent", self.device_id)
+        self._endpoint.counters.cut_off()
+        self.state = "closed"
+        self._choked_at_s = None
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _common_name(certificate: object) -> str | None:
+    """Return the common name in a verified client certificate, as ``ssl`` gives it."""
+    if not isinstance(certificate, dict):
+        return None
+    for part in certificate.get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return None

@@ -56,6 +56,12 @@ class PublishReader:
         content = _CONTENT_TYPES.get(publish.properties.get("content_type", ""), "senml" if leaf == "senml" else "json")
         return self._format.read(device_id, publish.payload, publish.topic, now_us, content)
 
+    def read_if_mapped(self, publish: Publish, sender_id: str) -> Payload | None:
+        """Read a message to other devices where a mapping reads its topic, too."""
+        if self._context.mappings.find_topic(publish.topic) is None:
+            return None
+        return self._by_mapping(publish, sender_id, self._context.clock.now_us())
+
     def _by_mapping(self, publish: Publish, sender_id: str, now_us: int) -> Payload:
         found = self._context.mappings.find_topic(publish.topic)
         if found is None:

@@ -14,14 +14,21 @@ import msgspec
 import uvloop
 
 from gulou.connectivity.commands.model import Command
+from gulou.connectivity.intake import Payload
 from gulou.kernel.clock import SECOND_US, to_rfc3339
-from gulou.kernel.errors import Invalid, Unavailable
-from gulou.sensing.adapters.mqtt.codec import Connect, Publish, Reason
+from gulou.kernel.errors import Unavailable
+from gulou.sensing.adapters.mqtt.codec import Connect, Publish, Reason, Will
 from gulou.sensing.adapters.mqtt.endpoint.connection import Connection
-from gulou.sensing.adapters.mqtt.endpoint.reading import PublishReader
+from gulou.sensing.adapters.mqtt.endpoint.exchange import Exchange
+from gulou.sensing.adapters.mqtt.endpoint.grants import Grants, is_own_tree
+from gulou.sensing.adapters.mqtt.endpoint.keeping import SessionStore
+from gulou.sensing.adapters.mqtt.endpoint.limits import Bucket, DeviceBuckets, Doorkeeper
+from gulou.sensing.adapters.mqtt.endpoint.reading import Answer, PublishReader
 from gulou.sensing.adapters.mqtt.endpoint.sessions import Session, Sessions
-from gulou.sensing.adapters.mqtt.endpoint.topics import command_topic
-from gulou.sensing.adapters.mqtt.endpoint.uplink import Uplink
+from gulou.sensing.adapters.mqtt.endpoint.tls import make_context
+from gulou.sensing.adapters.mqtt.endpoint.topics import command_topic, may_speak_for, parse_device_topic
+from gulou.sensing.adapters.mqtt.endpoint.uplink import Message, Relayed, Uplink
+from gulou.sensing.adapters.mqtt.endpoint.wills import Wills, note_of, publish_of
 from gulou.sensing.adapters.mqtt.settings import MqttSettings
 from gulou.sensing.sdk import AdapterContext, Counters, DeviceDirectory
 
@@ -30,6 +37,7 @@ _SWEEP_S = 0.5
 _FAREWELL_S = 1.0
 _CHECKERS = 4
 _BACKLOG = 1_024
+_STORE = "mqtt-sessions.db"
 
 
 class Endpoint:
@@ -47,8 +55,20 @@ class Endpoint:
         self.directory: DeviceDirectory = context.devices
         self.reader = PublishReader(context)
         self.addresses: dict[str, tuple[str, int]] = {}
+        self.clock = context.clock
+        self.grants = Grants(context.devices)
+        self.store = SessionStore(None if context.directory is None else context.directory / _STORE)
+        self.exchange = Exchange(settings, self.grants, self.store, counters, context.clock)
         self._context = context
         self._names = names
+        self._gate = ThreadPoolExecutor(_CHECKERS, "mqtt-credentials")
+        self._desk = ThreadPoolExecutor(1, "mqtt-desk")  # one: connected and disconnected must not change places
+        self._wills = Wills(self._carry_out)
+        self._doorkeeper = Doorkeeper(
+            settings.max_connections_per_address, settings.connections_per_s, settings.failed_sign_ins_per_min
+        )
+        self._buckets = DeviceBuckets(settings.messages_per_s)
+        self._last_words = self.new_uplink(_nothing, _nothing, _nothing)
         self._sessions = Sessions(settings.max_sessions, settings.session_expiry_s)
         self._connections: set[Connection] = set()
         self._checking: dict[Connection, str] = {}
@@ -58,8 +78,6 @@ class Endpoint:
         self._thread: threading.Thread | None = None
         self._farewell: asyncio.Future[None] | None = None
         self._running = False
-        self._gate = ThreadPoolExecutor(_CHECKERS, "mqtt-credentials")
-        self._desk = ThreadPoolExecutor(1, "mqtt-desk")  # one: connected and disconnected must not change places
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -69,8 +87,10 @@ class Endpoint:
         Raises:
             Unavailable: ``adapter.port_in_use``.
             Invalid: ``adapter.certificate_broken``.
+            Fault: ``adapter.store_broken``.
         """
-        tls = self._tls_context()
+        tls = make_context(self.settings)
+        self._restore()
         loop = self._loop = uvloop.new_event_loop()
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(loop, tls, opened), name="mqtt-endpoint", daemon=True)
@@ -79,6 +99,7 @@ class Endpoint:
             opened.result()
         except OSError as error:
             self._thread.join()
+            self.store.close()
             raise Unavailable(
                 "adapter.port_in_use", adapter="mqtt", address=f"{self.settings.host}:{self.settings.port}"
             ) from error
@@ -95,6 +116,19 @@ class Endpoint:
         thread.join(timeout_s)
         self._gate.shutdown(wait=False)
         self._desk.shutdown(wait=True)
+        self.store.close()
+
+    def _restore(self) -> None:
+        """Take up the sessions of before; those that were connected when the process ended are away since now."""
+        self.store.open()
+        sessions, retained = self.store.load()
+        now_us = self.clock.now_us()
+        for session in sessions:
+            session.ended_at_us = session.ended_at_us or now_us
+        sessions.sort(key=lambda one: one.ended_at_us)
+        for session in sessions:
+            self._sessions.restore(session)
+        self.exchange.restore(sessions, retained)
 
     def _run(self, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None, opened: Future[None]) -> None:
         asyncio.set_event_loop(loop)
@@ -118,28 +152,21 @@ class Endpoint:
             wanted.append(("mqtts", self.settings.tls_port, tls))
         for name, port, context in wanted:
             server = await loop.create_server(
-                lambda: Connection(self), self.settings.host, port, ssl=context, backlog=_BACKLOG
+                lambda: Connection(self),
+                self.settings.host,
+                port,
+                ssl=context,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=None if context is None else self.settings.connect_timeout_s,
             )
             self._servers.append(server)
             host, real_port = server.sockets[0].getsockname()[:2]
             self.addresses[name] = (host, real_port)
 
-    def _tls_context(self) -> ssl.SSLContext | None:
-        settings = self.settings
-        if settings.tls_port is None or settings.tls_certificate is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-        except (OSError, ssl.SSLError) as error:
-            file = str(settings.tls_certificate)
-            raise Invalid("adapter.certificate_broken", file=file, detail=str(error)) from error
-        return context
-
     async def _wind_down(self, timeout_s: float) -> None:
         await self._close_servers()
         finishing = [asyncio.ensure_future(one.finish()) for one in self._connections]
+        finishing.append(asyncio.ensure_future(self._last_words.finish()))
         if finishing:
             await asyncio.wait(finishing, timeout=timeout_s)
         for connection in list(self._connections):
@@ -165,7 +192,16 @@ class Endpoint:
             now_s = self.loop_time()
             for connection in list(self._connections):
                 connection.check_time(now_s)
-            self._sessions.forget_expired(now_s)
+            self._wills.carry_out_due(now_s)
+            self._sessions.forget_expired(self.clock.now_us())
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        """What a session has is over with it: its messages, its place among the subscribers, the delay of its will."""
+        for session in self._sessions.take_ended():
+            self.store.forget(session)
+            self.exchange.forget(session)
+            self._wills.session_ended(session)
 
     # -- connections call these, on the loop ---------------------------------------------------------------------
 
@@ -174,8 +210,9 @@ class Endpoint:
         return self._loop.time() if self._loop is not None else 0.0
 
     def admit(self, connection: Connection) -> bool:
-        """Let a connection in unless there are too many."""
-        if len(self._connections) >= self.settings.max_connections:
+        """Let a connection in unless there are too many, at all or of its address."""
+        room = len(self._connections) < self.settings.max_connections
+        if not room or not self._doorkeeper.come(connection.address, self.loop_time()):
             self.counters.refused()
             return False
         self._connections.add(connection)
@@ -187,6 +224,7 @@ class Endpoint:
         if connection not in self._connections:
             return
         self._connections.discard(connection)
+        self._doorkeeper.go(connection.address)
         self._checking.pop(connection, None)
         if connection.unfinished:
             task = asyncio.ensure_future(connection.finish())
@@ -196,14 +234,83 @@ class Endpoint:
             self._farewell.set_result(None)
         self.counters.closed()
         session = connection.session
-        if session is None or session.connection is not connection:
+        if session is None:
             return
-        if self._sessions.detach(session, self.loop_time()):
-            self._desk.submit(self.directory.disconnected, session.device_id, reason)
+        self._buckets.give_back(session.device_id)
+        will = self._will_of(connection, session)
+        if session.connection is not connection:
+            return
+        if self._sessions.detach(session, self.clock.now_us()):
+            self._desk.submit(self.directory.disconnected, session.device_id, reason, will)
+        self.store.session(session)
+        self._forget_ended()
 
-    def new_uplink(self, acknowledge: Callable[[list[int]], None], ready: Callable[[], None]) -> Uplink:
+    def _will_of(self, connection: Connection, session: Session) -> str | None:
+        """See to the will of a connection that is gone; returns what is to be noted of it now.
+
+        The end of this process is nobody's death. Source: MQTT 5.0 §3.1.2.5, §3.1.3.2.2.
+        """
+        will, connection.will = connection.will, None
+        if will is None or not self._running:
+            return None
+        goes_on = session.connection is not None and session.connection is not connection
+        if goes_on and will.properties.get("will_delay_interval", 0):
+            return None
+        if goes_on or self._sessions.find(*session.key) is not session:
+            self._carry_out(session, will, later=False)
+            return None
+        return note_of(will) if self._wills.leave(session, will, self.loop_time()) else None
+
+    def _carry_out(self, session: Session, will: Will, later: bool) -> None:
+        """Publish a will where its device may publish; elsewhere it is only noted."""
+        self.counters.will()
+        if later:
+            self._desk.submit(self.directory.left_will, session.device_id, note_of(will))
+        publish = publish_of(will)
+        content: Payload | Answer | Relayed | None = None
+        if is_own_tree(will.topic):
+            own = parse_device_topic(will.topic)
+            if own is not None and own[1] != "acks" and may_speak_for(self.directory, session.device_id, own[0]):
+                content = self.reader.read(publish, session.device_id)
+        else:
+            relayed = self.relay(session, publish)
+            content = relayed or self.reader.read_if_mapped(publish, session.device_id)
+        if content is not None:
+            self._last_words.put(Message(1 if will.qos else None, content, self.loop_time()))
+            self._last_words.flush()
+
+    def relay(self, session: Session, publish: Publish) -> Relayed | None:
+        """Pass a message on to the devices that hear it; None when its sender is not granted the topic."""
+        if not self.grants.may_say(session.device_id, publish.topic):
+            return None
+        count, keep = self.exchange.publish(session, publish)
+        if count:
+            self.counters.relayed(count)
+        payload = self.reader.read_if_mapped(publish, session.device_id)
+        return Relayed(publish.payload, self.store.kept() if keep else None, payload)
+
+    def received(self, session: Session, packet_ids: list[int]) -> None:
+        """Confirm messages of QoS 2 that are durable: first their identifiers are kept, so that none counts twice."""
+        self.store.session(session)
+        kept = self.store.kept() if session.expiry_s else None
+        loop = self._loop
+        if kept is None or loop is None:
+            _confirm(session, packet_ids)
+            return
+
+        def tell(_kept: Future[None]) -> None:
+            if self._running:
+                loop.call_soon_threadsafe(_confirm, session, packet_ids)
+
+        kept.add_done_callback(tell)
+
+    def new_uplink(
+        self, acknowledge: Callable[[list[int]], None], ready: Callable[[], None], give_up: Callable[[list[int]], None]
+    ) -> Uplink:
         """Make a connection's way up."""
-        return Uplink(self._context.intake, self.reader, self._desk, self.counters, self._names, acknowledge, ready)
+        return Uplink(
+            self._context.intake, self.reader, self._desk, self.counters, self._names, acknowledge, ready, give_up
+        )
 
     def new_client_id(self) -> str:
         """Make an id for a client that gave none."""
@@ -214,50 +321,74 @@ class Endpoint:
         loop = self._loop
         if loop is None:
             return
+        if not self._doorkeeper.may_sign_in(connection.address, self.loop_time()):
+            connection.admitted(packet, None, Reason.CONNECTION_RATE_EXCEEDED)
+            return
+        claimed = connection.certified if packet.password is None else packet.username
 
         def answer(checked: Future[Reason]) -> None:
             error = checked.exception()
             reason = Reason.SERVER_UNAVAILABLE if error is not None else checked.result()
             if error is not None:
                 _log.warning("mqtt: credentials could not be checked: %s", error)
-            device_id = packet.username if reason is Reason.SUCCESS else None
+            device_id = claimed if reason is Reason.SUCCESS else None
             if self._running:
                 loop.call_soon_threadsafe(self._checked, connection, packet, device_id, reason)
 
-        self._checking[connection] = packet.username or ""
-        self._gate.submit(self._check, packet).add_done_callback(answer)
+        self._checking[connection] = claimed or ""
+        self._gate.submit(self._check, packet, connection.certified).add_done_callback(answer)
 
     def _checked(self, connection: Connection, packet: Connect, device_id: str | None, reason: Reason) -> None:
         self._checking.pop(connection, None)
+        if reason is Reason.BAD_CREDENTIALS:
+            self._doorkeeper.failed(connection.address, self.loop_time())
         connection.admitted(packet, device_id, reason)
 
-    def _check(self, packet: Connect) -> Reason:
+    def _check(self, packet: Connect, certified: str | None) -> Reason:
+        """Check a secret, or that who has a certificate and no secret claims to be nobody else."""
         device_id = packet.username or ""
-        try:
-            secret = (packet.password or b"").decode()
-        except UnicodeDecodeError:
-            return Reason.BAD_CREDENTIALS
-        if not self._context.credentials.verify(device_id, secret):
-            return Reason.BAD_CREDENTIALS
+        if packet.password is None:
+            if certified is None or device_id not in ("", certified):
+                return Reason.BAD_CREDENTIALS
+            device_id = certified
+        else:
+            try:
+                secret = packet.password.decode()
+            except UnicodeDecodeError:
+                return Reason.BAD_CREDENTIALS
+            if not self._context.credentials.verify(device_id, secret):
+                return Reason.BAD_CREDENTIALS
         device = self.directory.find_device(device_id)
         return Reason.SUCCESS if device is not None and device.enabled else Reason.NOT_AUTHORISED
 
     def take_session(
         self, connection: Connection, device_id: str, client_id: str, clean: bool, expiry_s: int
-    ) -> tuple[Session, bool]:
-        """Open or resume a session; an older connection of the same client ends. Source: MQTT 5.0 §3.1.4."""
+    ) -> tuple[Session, bool] | None:
+        """Open or resume a session; an older connection of the same client ends. None: the device has too many.
+
+        Source: MQTT 5.0 §3.1.4.
+        """
         former = self._sessions.find(device_id, client_id)
+        here = former is not None and former.connection is not None
+        if not here and len(self._sessions.lines(device_id)) >= self.settings.max_connections_per_device:
+            return None
         if former is not None and former.connection is not None:
             old, former.connection = former.connection, None
             old.end(Reason.SESSION_TAKEN_OVER, "taken_over")
             if clean:  # the device stays present, by this connection
-                connection.took_over = self._sessions.detach(former, self.loop_time())
-        return self._sessions.open(device_id, client_id, clean=clean, expiry_s=expiry_s)
+                connection.took_over = self._sessions.detach(former, self.clock.now_us())
+        session, present = self._sessions.open(device_id, client_id, clean=clean, expiry_s=expiry_s)
+        self._forget_ended()
+        self._wills.cancel(session)
+        session.ended_at_us = 0
+        self.store.session(session)
+        return session, present
 
-    def opened(self, connection: Connection, session: Session) -> None:
-        """Note that a device is there."""
+    def opened(self, connection: Connection, session: Session) -> Bucket:
+        """Note that a device is there; returns what its messages are counted against."""
         if self._sessions.attach(session, connection) and not connection.took_over:
             self._desk.submit(self.directory.connected, session.device_id)
+        return self._buckets.take(session.device_id, self.loop_time())
 
     def announce(self, device_ids: list[str]) -> None:
         """Tell the command service whom it can reach now."""
@@ -281,6 +412,7 @@ class Endpoint:
             connection.end(None, "closed")
         if self.directory.find_device(device_id) is None:  # who gets this id next is another device
             self._sessions.forget(device_id)
+            self._forget_ended()
 
     def send(self, command: Command) -> bool:
         """Hand a command to its device's connection, or its gateway's; False when neither hears it now."""
@@ -316,3 +448,12 @@ class Endpoint:
             "correlation_data": command.id.encode(),
         }
         return Publish(command_topic(command.device_id), payload, qos, properties=properties)
+
+
+def _confirm(session: Session, packet_ids: list[int]) -> None:
+    if session.connection is not None:
+        session.connection.confirm_received(packet_ids)
+
+
+def _nothing(_numbers: list[int] | None = None) -> None:
+    """Nobody waits for a will."""

@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import Protocol
 
-from gulou.sensing.adapters.mqtt.codec import Publish, Reason
+import msgspec
+
+from gulou.sensing.adapters.mqtt.codec import Properties, Publish, Reason
 from gulou.sensing.adapters.mqtt.endpoint.topics import command_topic
 from gulou.sensing.sdk import TopicPattern
 
 MOST_FILTERS = 64
-_NEVER = 0xFFFFFFFF
+SHARE = "$share/"
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """A filter that a session has, with what was asked for and granted.
+
+    Args:
+        identifier: given back with each message that the filter matches; None: none.
+    """
+
+    topic_filter: str
+    qos: int = 0
+    no_local: bool = False
+    retain_as_published: bool = False
+    identifier: int | None = None
+
+    @property
+    def share(self) -> tuple[str, str] | None:
+        """The share's name and its filter; None for a subscription of one's own. Source: MQTT 5.0 §4.8.2."""
+        if not self.topic_filter.startswith(SHARE):
+            return None
+        name, _, rest = self.topic_filter[len(SHARE) :].partition("/")
+        return name, rest
+
+
+class Outgoing(msgspec.Struct):
+    """A message on its way to a device.
+
+    Args:
+        expires_at_us: after it, it is not sent any more; None: never.
+        number: under which the store keeps it; 0: not kept.
+        packet_id: None until it is first sent.
+        released: at QoS 2, the device has it and only the end of the exchange is missing.
+    """
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool = False
+    properties: Properties = {}
+    expires_at_us: int | None = None
+    number: int = 0
+    packet_id: int | None = None
+    released: bool = False
 
 
 class Line(Protocol):
@@ -25,12 +70,24 @@ class Line(Protocol):
     def end(self, reason: Reason | None, why: str) -> None:
         """Close from our side."""
 
+    def pump(self) -> None:
+        """Send what waits in the session, as far as the device takes it."""
+
+    def confirm_received(self, packet_ids: list[int]) -> None:
+        """Send PUBREC for messages of QoS 2 that are durable."""
+
 
 class Session:
     """One client of one device.
 
     Args:
         expiry_s: how long it is kept after the connection ends; 0: not at all.
+
+    Attributes:
+        outbound: sent and not yet confirmed, by packet identifier.
+        queue: waiting to be sent.
+        queued_bytes: payload bytes in ``queue``.
+        received: packet identifiers of QoS 2 messages that the device has not released; True once durable.
     """
 
     def __init__(self, device_id: str, client_id: str, expiry_s: int) -> None:
@@ -38,30 +95,44 @@ class Session:
         self.client_id = client_id
         self.expiry_s = expiry_s
         self.connection: Line | None = None
-        self.ended_at_s = 0.0
-        self.outbound: OrderedDict[int, Publish] = OrderedDict()
-        self.filters: tuple[tuple[str, int], ...] = ()  # replaced as a whole: other threads read it
-        self._patterns: tuple[tuple[TopicPattern, int], ...] = ()
+        self.ended_at_us = 0
+        self.outbound: OrderedDict[int, Outgoing] = OrderedDict()
+        self.queue: deque[Outgoing] = deque()
+        self.queued_bytes = 0
+        self.received: dict[int, bool] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self._patterns: tuple[tuple[TopicPattern, int], ...] = ()  # replaced as a whole: other threads read it
         self._last_id = 0
 
-    def subscribe(self, topic_filter: str, qos: int) -> bool:
+    @property
+    def key(self) -> tuple[str, str]:
+        """Device id and client id."""
+        return self.device_id, self.client_id
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters that it has, those of shares too."""
+        return tuple(self.subscriptions)
+
+    def subscribe(self, subscription: Subscription) -> bool:
         """Add or replace a filter; False when there are too many."""
-        kept = tuple(one for one in self.filters if one[0] != topic_filter)
-        if len(kept) >= MOST_FILTERS:
+        known = subscription.topic_filter in self.subscriptions
+        if not known and len(self.subscriptions) >= MOST_FILTERS:
             return False
-        self._set((*kept, (topic_filter, qos)))
+        self.subscriptions[subscription.topic_filter] = subscription
+        self._read_patterns()
         return True
 
     def unsubscribe(self, topic_filter: str) -> bool:
         """Take a filter away; False when it was not there."""
-        kept = tuple(one for one in self.filters if one[0] != topic_filter)
-        existed = len(kept) != len(self.filters)
-        self._set(kept)
+        existed = self.subscriptions.pop(topic_filter, None) is not None
+        self._read_patterns()
         return existed
 
-    def _set(self, filters: tuple[tuple[str, int], ...]) -> None:
-        self.filters = filters
-        self._patterns = tuple((TopicPattern(text), qos) for text, qos in filters)
+    def _read_patterns(self) -> None:
+        self._patterns = tuple(
+            (TopicPattern(one.topic_filter), one.qos) for one in self.subscriptions.values() if one.share is None
+        )
 
     def granted(self, device_id: str) -> int | None:
         """Return the QoS at which it hears a device's commands; None: not at all. Any thread."""
@@ -78,7 +149,12 @@ class Session:
 
 
 class Sessions:
-    """All sessions, by device and client id: a device can't take another device's session over."""
+    """All sessions, by device and client id: a device can't take another device's session over.
+
+    Args:
+        most: sessions that are kept without a connection; beyond, the one longest away goes.
+        expiry_most_s: longest time that one is kept.
+    """
 
     def __init__(self, most: int, expiry_most_s: int) -> None:
         self._most = most
@@ -86,6 +162,7 @@ class Sessions:
         self._all: dict[tuple[str, str], Session] = {}
         self._away: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._live: dict[str, tuple[Session, ...]] = {}  # values are replaced as a whole: other threads read them
+        self._ended: list[Session] = []
 
     def __len__(self) -> int:
         return len(self._all)
@@ -97,10 +174,22 @@ class Sessions:
         self._away.pop(key, None)
         present = session is not None and not clean
         if session is None or clean:
+            if session is not None:
+                self._ended.append(session)
             session = Session(device_id, client_id, expiry_s)
             self._all[key] = session
         session.expiry_s = min(expiry_s, self._expiry_most_s)
         return session, present
+
+    def restore(self, session: Session) -> None:
+        """Take a session that the store has kept; it is away. The one longest away comes first."""
+        self._all[session.key] = session
+        self._away[session.key] = session
+
+    def take_ended(self) -> list[Session]:
+        """Return the sessions that have ended since the last call, for everybody else to forget them."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def find(self, device_id: str, client_id: str) -> Session | None:
         """Return a session, or None."""
@@ -113,25 +202,23 @@ class Sessions:
         self._live[session.device_id] = (*(one for one in live if one is not session), session)
         return not live
 
-    def detach(self, session: Session, now_s: float) -> bool:
+    def detach(self, session: Session, now_us: int) -> bool:
         """Note that a session's connection is gone; True when its device has none left."""
         session.connection = None
-        session.ended_at_s = now_s
-        key = (session.device_id, session.client_id)
+        session.ended_at_us = now_us
         live = tuple(one for one in self._live.get(session.device_id, ()) if one is not session)
         if live:
             self._live[session.device_id] = live
         else:
             self._live.pop(session.device_id, None)
-        if self._all.get(key) is session:
+        if self._all.get(session.key) is session:
             if session.expiry_s:
-                self._away[key] = session
-                self._away.move_to_end(key)
+                self._away[session.key] = session
+                self._away.move_to_end(session.key)
             else:
-                del self._all[key]
+                self._end(session.key)
         while len(self._away) > self._most:
-            oldest, _ = self._away.popitem(last=False)
-            self._all.pop(oldest, None)
+            self._end(next(iter(self._away)))
         return not live
 
     def lines(self, device_id: str) -> list[Line]:
@@ -141,15 +228,17 @@ class Sessions:
     def forget(self, device_id: str) -> None:
         """Drop everything that is remembered of a device; what is still connected ends by itself."""
         for key in [key for key in self._all if key[0] == device_id]:
-            self._away.pop(key, None)
-            del self._all[key]
+            self._end(key)
 
-    def forget_expired(self, now_s: float) -> None:
+    def forget_expired(self, now_us: int) -> None:
         """Drop the sessions whose time is over."""
-        over = [key for key, one in self._away.items() if now_s - one.ended_at_s >= one.expiry_s]
+        over = [key for key, one in self._away.items() if now_us - one.ended_at_us >= one.expiry_s * 1_000_000]
         for key in over:
-            del self._away[key]
-            self._all.pop(key, None)
+            self._end(key)
+
+    def _end(self, key: tuple[str, str]) -> None:
+        self._away.pop(key, None)
+        self._ended.append(self._all.pop(key))
 
     def reach(self, device_id: str, gateway_id: str | None) -> tuple[Session, int] | None:
         """Return a connected session that hears a device's commands, the newest first, and its QoS. Any thread."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 
 import msgspec
 
@@ -22,11 +22,24 @@ _MOST_IN_ONE = 2_000
 _MOST_READINGS = 20_000
 
 
+class Relayed(msgspec.Struct, frozen=True):
+    """A message to other devices: acknowledged once it is kept for those that are away.
+
+    Args:
+        kept: None when it need not be kept.
+        payload: what it is besides, when a mapping reads it too.
+    """
+
+    raw: bytes
+    kept: Future[None] | None = None
+    payload: Payload | None = None
+
+
 class Message(msgspec.Struct, frozen=True):
     """One publish at work; ``packet_id`` is None at QoS 0, whose messages nobody waits for."""
 
     packet_id: int | None
-    content: Payload | Answer
+    content: Payload | Answer | Relayed
     came_at_s: float
 
 
@@ -36,6 +49,7 @@ class Uplink:
     Args:
         acknowledge: called with the packet ids of messages that are durable, in order.
         ready: called when room has become free.
+        give_up: called with the packet ids of messages that could not be made durable when their sender was gone.
     """
 
     def __init__(
@@ -47,6 +61,7 @@ class Uplink:
         names: tuple[str, str],
         acknowledge: Callable[[list[int]], None],
         ready: Callable[[], None],
+        give_up: Callable[[list[int]], None],
     ) -> None:
         self._intake = intake
         self._reader = reader
@@ -55,6 +70,8 @@ class Uplink:
         self._source, self._adapter = names
         self._acknowledge = acknowledge
         self._ready = ready
+        self._give_up = give_up
+        self._bytes = 0
         self._waiting: list[Message] = []
         self._under_way = 0
         self._gone = False
@@ -65,9 +82,15 @@ class Uplink:
         """Messages that are not yet durable."""
         return len(self._waiting) + self._under_way
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Payload bytes of messages that are not yet durable."""
+        return self._bytes
+
     def put(self, message: Message) -> None:
         """Take one message; ``flush`` sends it on its way."""
         self._waiting.append(message)
+        self._bytes += len(message.content.raw)
 
     def flush(self) -> None:
         """Start work on what waits, unless work is going on."""
@@ -92,27 +115,40 @@ class Uplink:
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST_IN_ONE], self._waiting[_MOST_IN_ONE:]
             self._under_way = len(batch)
-            acknowledged = await self._carry(batch)
+            lost = await self._carry(batch)
             self._under_way = 0
-            if acknowledged:
-                self._acknowledge(acknowledged)
+            self._bytes -= sum(len(message.content.raw) for message in batch)
+            numbers = [message.packet_id for message in batch if message.packet_id is not None]
+            if lost:
+                self._give_up([number for number in numbers if number in lost])
+                numbers = [number for number in numbers if number not in lost]
+            if numbers:
+                self._acknowledge(numbers)
             self._ready()
 
-    async def _carry(self, batch: list[Message]) -> list[int]:
-        """Make a batch durable; returns the packet ids to acknowledge."""
+    async def _carry(self, batch: list[Message]) -> set[int]:
+        """Make a batch durable; returns the packet ids of what was given up because the sender is gone."""
         payloads: list[tuple[Message, Payload]] = []
         for message in batch:
-            content: Payload | Answer | None = message.content
+            content: Payload | Answer | Relayed | None = message.content
             if isinstance(content, Answer):
                 content = await self._settle(content)
+            elif isinstance(content, Relayed):
+                if content.kept is not None:
+                    await asyncio.wrap_future(content.kept)
+                content = content.payload
             if content is not None:
                 payloads.append((message, content))
+        lost: set[int] = set()
         for group in _groups(payloads):
-            await self._persist(group, batch[0].came_at_s)
-        return [message.packet_id for message in batch if message.packet_id is not None]
+            lost |= await self._persist(group, batch[0].came_at_s)
+        return lost
 
-    async def _persist(self, group: list[tuple[Message, Payload]], came_at_s: float) -> None:
-        """Submit until it is durable; only what nobody waits for may be given up."""
+    async def _persist(self, group: list[tuple[Message, Payload]], came_at_s: float) -> set[int]:
+        """Submit until it is durable; only what nobody waits for may be given up, and anything once the sender is gone.
+
+        Returns the packet ids of the latter.
+        """
         wait_s = _FIRST_WAIT_S
         while group:
             try:
@@ -120,26 +156,24 @@ class Uplink:
             except Unavailable as error:
                 group = self._without_qos_0(group, error.code)
                 if self._gone:
-                    return
+                    return {message.packet_id for message, _ in group if message.packet_id is not None}
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
             except Invalid as error:  # the intake refuses the submission as such; find the one that is to blame
                 if len(group) == 1:
-                    await self._persist_refused(*group[0], error, came_at_s)
-                    return
-                for one in group:
-                    await self._persist([one], came_at_s)
-                return
+                    return await self._persist_refused(*group[0], error, came_at_s)
+                return set().union(*[await self._persist([one], came_at_s) for one in group])
             else:
-                return
+                return set()
+        return set()
 
-    async def _persist_refused(self, message: Message, payload: Payload, error: Invalid, came_at_s: float) -> None:
+    async def _persist_refused(self, message: Message, payload: Payload, error: Invalid, came_at_s: float) -> set[int]:
         flaw = Flaw(error.code, error.params)
         refused = Payload(payload.raw, payload.address, (), (flaw,), payload.device_id)
         if payload.flaws == (flaw,):
             self._drop(1, error.code)  # not even its refusal can be written
-            return
-        await self._persist([(message, refused)], came_at_s)
+            return set()
+        return await self._persist([(message, refused)], came_at_s)
 
     async def _settle(self, answer: Answer) -> Payload | None:
         self._counters.command_answered()

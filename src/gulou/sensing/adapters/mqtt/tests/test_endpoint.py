@@ -15,6 +15,9 @@ from gulou.connectivity.devices.model import Binding, Device
 from gulou.kernel.errors import Invalid, Unavailable
 from gulou.sensing.adapters.mqtt import MqttAdapter, MqttSettings
 from gulou.sensing.adapters.mqtt.codec import (
+    PUBCOMP,
+    PUBREC,
+    PUBREL,
     V5,
     ConnAck,
     Disconnect,
@@ -22,6 +25,7 @@ from gulou.sensing.adapters.mqtt.codec import (
     PingResp,
     PubAck,
     Publish,
+    Qos2Step,
     Reason,
     SubAck,
     Subscribe,
@@ -101,20 +105,27 @@ def test_what_comes_while_the_log_syncs_goes_together(house, start):
     assert len(house.intake.submissions) < 20
 
 
-def test_qos_2_is_refused(start):
-    adapter = start()
-    old, new = join(adapter), join(adapter, OTHER, OTHER_SECRET, version=5)
-    for peer in (old, new):
-        peer.publish(READINGS, b"{}", qos=2)
-    assert new.expect(Disconnect).reason == Reason.QOS_NOT_SUPPORTED
-    assert old.expect(Disconnect) is None
-    assert old.wait_closed(10)
+@pytest.mark.parametrize("version", [4, 5])
+def test_qos_2_is_confirmed_once_durable_and_counts_once(house, start, version):
+    peer = join(start(), version=version)
+    house.intake.hold()
+    peer.publish(READINGS, b'{"level": 1}', qos=2)
+    assert peer.expect(Qos2Step, 0.1) is None
+    house.intake.release()
+    received = peer.expect(Qos2Step)
+    peer.put(Publish(READINGS, b'{"level": 1}', 2, received.packet_id, duplicate=True))
+    again = peer.expect(Qos2Step)
+    peer.put(Qos2Step(PUBREL, received.packet_id))
+    assert [received.kind, again.kind, peer.expect(Qos2Step).kind] == [PUBREC, PUBREC, PUBCOMP]
+    assert ([one.value for one in house.intake.readings], house.intake.rejected) == ([1], [])
 
 
 def test_version_5_is_told_the_limits(start):
     peer = join(start(max_packet_bytes=2_048), version=5, keep_alive_s=0, client_id="")
     limits = peer.connack.properties
-    assert (limits["maximum_qos"], limits["retain_available"], limits["maximum_packet_size"]) == (1, 0, 2_048)
+    assert limits["maximum_packet_size"] == 2_048
+    assert limits["receive_maximum"] == 2_000
+    assert not {"maximum_qos", "retain_available", "shared_subscription_available"} & set(limits)
     assert limits["server_keep_alive"] == 3_600
     assert limits["assigned_client_identifier"].startswith("auto-")
 
@@ -262,10 +273,14 @@ def test_what_a_device_may_not_say_is_rejected_and_the_connection_goes_on(house,
         (f"gulou/{OTHER}/commands", Reason.NOT_AUTHORISED),
         ("weather/#", Reason.NOT_AUTHORISED),
         ("a/#/b", Reason.TOPIC_FILTER_INVALID),
-        ("$share/g/gulou/+/commands", Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED),
-        (f"gulou/{DEVICE}/commands", 1),
-        ("gulou/#", 1),
-        ("#", 1),
+        ("$share/g/gulou/+/commands", Reason.NOT_AUTHORISED),
+        ("$share/g/weather/#", Reason.NOT_AUTHORISED),
+        ("$share/g", Reason.TOPIC_FILTER_INVALID),
+        ("$share//a", Reason.TOPIC_FILTER_INVALID),
+        ("a" * 1_025, Reason.TOPIC_FILTER_INVALID),
+        (f"gulou/{DEVICE}/commands", 2),
+        ("gulou/#", 2),
+        ("#", 2),
     ],
 )
 def test_a_device_subscribes_to_its_own_commands_only(start, topic_filter, reason):
@@ -310,12 +325,12 @@ def test_topic_aliases(house, start):
     [
         (Publish("", b"", 0, None, False, False, {"topic_alias": 7}), Reason.PROTOCOL_ERROR),
         (Publish("a", b"", 0, None, False, False, {"topic_alias": 9_999}), Reason.TOPIC_ALIAS_INVALID),
-        (Publish("a", b"", 0, None, True), Reason.RETAIN_NOT_SUPPORTED),
+        (Publish("a", b"", 0, None, False, False, {"response_topic": "a/#"}), Reason.PROTOCOL_ERROR),
+        (Publish("a", b"", 0, None, False, False, {"subscription_identifier": [1]}), Reason.PROTOCOL_ERROR),
         (ConnAck(0), Reason.PROTOCOL_ERROR),
-        (
-            Subscribe(1, (SubscriptionRequest("a", 0),), {"subscription_identifier": 1}),
-            Reason.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
-        ),
+        (Subscribe(1, (SubscriptionRequest("a", 0),), {"subscription_identifier": 0}), Reason.PROTOCOL_ERROR),
+        (Subscribe(1, (SubscriptionRequest("$share/g/a", 0, no_local=True),)), Reason.PROTOCOL_ERROR),
+        (Disconnect(0, {"session_expiry_interval": 60}), Reason.PROTOCOL_ERROR),
     ],
 )
 def test_what_version_5_forbids_ends_the_connection_with_a_reason(start, packet, reason):
