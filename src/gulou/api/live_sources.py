@@ -13,7 +13,7 @@ from gulou.api.schemas.shape import View
 from gulou.api.views import accounting_of, command_view, incident_view, warning_view
 from gulou.connectivity.commands.events import CommandChanged
 from gulou.connectivity.devices.events import DeviceChanged, DeviceConnected, DeviceDisconnected
-from gulou.hub.context import EntityChanged
+from gulou.hub.context import EntitiesChanged
 from gulou.kernel import to_rfc3339
 from gulou.operations.incidents.events import IncidentChanged, WarningChanged
 
@@ -68,7 +68,7 @@ class LiveSources:
         with self._guard:
             if self._entities is None and self._wanting_entities():
                 self._entities = self._services.bus.subscribe(
-                    EntityChanged, self._on_entity, name="live-entities", bound=_BOUND, lossless=False
+                    EntitiesChanged, self._on_entities, name="live-entities", bound=_BOUND, lossless=False
                 )
 
     def _leave_entities(self) -> None:
@@ -104,16 +104,17 @@ class LiveSources:
         item["observedAt"] = to_rfc3339(observed_us) if observed_us else None
         return item
 
-    def _on_entity(self, message: EntityChanged) -> None:
+    def _on_entities(self, message: EntitiesChanged) -> None:
         wanting = self._wanting_entities()
         if not wanting:
             self._leave_entities()
             return
-        point = self._services.context.position_of(message.entity_id)
-        news = EntityNews(message.entity_id, message.entity_type, message.properties, message.deleted)
-        for mailbox in wanting:
-            if mailbox.wants_entity(message.entity_id, message.entity_type, point):
-                mailbox.put_entity(news)
+        for change in message.changes:
+            point = self._services.context.position_of(change.entity_id)
+            news = EntityNews(change.entity_id, change.entity_type, change.properties, change.deleted)
+            for mailbox in wanting:
+                if mailbox.wants_entity(change.entity_id, change.entity_type, point):
+                    mailbox.put_entity(news)
 
     def _on_warning(self, message: WarningChanged) -> None:
         warning = message.warning

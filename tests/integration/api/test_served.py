@@ -15,7 +15,7 @@ import websockets
 from gulou.access import AccessService, Passwords, Permission, Principal
 from gulou.api import ApiSettings, Services, create_app
 from gulou.connectivity.bus import InProcessBus
-from gulou.hub.context import ContextService, EntityChanged, MemoryContextStore
+from gulou.hub.context import ContextService, EntitiesChanged, EntityChange, MemoryContextStore
 from gulou.kernel import SystemClock
 from gulou.records import Database
 
@@ -127,7 +127,7 @@ async def test_a_client_that_reads_nothing_holds_nobody_up(served):
     headers = {"Authorization": f"Bearer {served.secret}"}
     entity = {"id": DRAIN, "type": "WaterLevelObserved", "waterLevel": {"type": "Property", "value": 1.5}}
     await asyncio.to_thread(served.context.upsert_entity, entity, Principal.system("test"))
-    change = EntityChanged(at_us=0, entity_id=DRAIN, entity_type="WaterLevelObserved", properties=("waterLevel",))
+    change = EntitiesChanged(at_us=0, changes=(EntityChange(DRAIN, "WaterLevelObserved", ("waterLevel",)),))
     async with (
         websockets.connect(served.ws, additional_headers=headers, proxy=None, max_queue=1) as idle,
         websockets.connect(served.ws, additional_headers=headers, proxy=None) as live,

@@ -1,7 +1,8 @@
 """What is true now: entities after NGSI-LD's information model, by id, type, value and place."""
 
-from gulou.hub.context.events import EntityChanged
+from gulou.hub.context.events import EntitiesChanged, EntityChange
 from gulou.hub.context.filter import Filter, parse_filter
+from gulou.hub.context.interests import Interest
 from gulou.hub.context.model import (
     KINDS,
     Attribute,
@@ -24,12 +25,14 @@ __all__ = [
     "ContextService",
     "ContextSettings",
     "ContextStore",
+    "EntitiesChanged",
     "Entity",
     "EntityCells",
-    "EntityChanged",
+    "EntityChange",
     "EntityPage",
     "EntityQuery",
     "Filter",
+    "Interest",
     "MemoryContextStore",
     "Place",
     "SqlContextStore",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gulou.hub.context.model import LOCATION, Attribute, Entity
+from gulou.hub.context.model import LOCATION, Attribute, Entity, Shape
 from gulou.hub.context.spatial import SpatialIndex
 
 _RELATIONS = frozenset({"Relationship", "ListRelationship"})
@@ -23,12 +23,19 @@ class Entities:
         self._pointing: dict[tuple[str, str], set[str]] = {}  # (relationship, target) → who points there
         self.places = SpatialIndex()
 
-    def add(self, entity: Entity) -> None:
-        """Add an entity with all its attributes."""
-        attributes, entity.attributes = entity.attributes, {}
+    def add_bare(self, entity: Entity) -> None:
+        """Add an entity without attributes, or whose attributes are all numbers."""
         self.by_id[entity.id] = entity
         for name in entity.types:
             self._by_type.setdefault(name, {})[entity.id] = entity
+
+    def add(self, entity: Entity) -> None:
+        """Add an entity with all its attributes."""
+        if isinstance(entity.attributes, Shape):
+            self.add_bare(entity)
+            return
+        attributes, entity.attributes = entity.attributes, {}
+        self.add_bare(entity)
         for name, instances in attributes.items():
             self.put(entity, name, instances)
 
@@ -45,12 +52,20 @@ class Entities:
     def add_types(self, entity: Entity, types: Iterable[str]) -> None:
         """Let an entity have further types."""
         new = [name for name in types if name not in entity.types]
+        if new:
+            self.unshare(entity)
         entity.types += tuple(new)
         for name in new:
             self._by_type.setdefault(name, {})[entity.id] = entity
 
+    def unshare(self, entity: Entity) -> None:
+        """Give an entity attributes of its own."""
+        if isinstance(entity.attributes, Shape):
+            entity.attributes = dict(entity.attributes)
+
     def put(self, entity: Entity, name: str, instances: tuple[Attribute, ...]) -> None:
         """Put an attribute's instances in the place of those it had; none takes the attribute away."""
+        self.unshare(entity)
         old = entity.attributes.get(name)
         if old is not None:
             self._unlink(entity.id, name, old)

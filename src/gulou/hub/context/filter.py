@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pyarrow as pa
@@ -44,6 +44,24 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*|\d{4}-\d\d-\d\d")
 Test = Callable[[Entity], bool]
 
 
+class View(Protocol):
+    """Where a filter finds what an entity's attributes are now."""
+
+    def instances(self, entity: Entity, name: str) -> tuple[Attribute, ...]: ...
+
+    def modified_us(self, entity: Entity) -> int: ...
+
+
+class Bare:
+    """The entity itself says it all."""
+
+    def instances(self, entity: Entity, name: str) -> tuple[Attribute, ...]:
+        return entity.attributes.get(name, ())
+
+    def modified_us(self, entity: Entity) -> int:
+        return entity.modified_at_us
+
+
 class Filter(msgspec.Struct, frozen=True):
     """A compiled filter.
 
@@ -63,15 +81,18 @@ class Filter(msgspec.Struct, frozen=True):
         return [entity for entity in found if self.test(entity)]
 
 
-def parse_filter(text: str) -> Filter:
+def parse_filter(text: str, view: View | None = None) -> Filter:
     """Compile a filter for one use.
+
+    Args:
+        view: where attributes are looked up; None: in the entities as they are given.
 
     Raises:
         Invalid: ``entity.q_…`` with ``position``, counted from 1.
     """
     if len(text) > MAX_LENGTH:
         raise Invalid("entity.q_too_long", limit=MAX_LENGTH)
-    parser = _Parser(text)
+    parser = _Parser(text, view or Bare())
     test = parser.parse()
     return Filter(test, parser.patterns)
 
@@ -84,14 +105,16 @@ class _Token(msgspec.Struct, frozen=True):
 
 class _Path(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
-    inside: tuple[str, ...] = ()
+    inside: tuple[str, ...]
+    view: Any
 
     def values(self, entity: Entity) -> Iterator[Any]:
         """Yield every value that the path leads to; several where there are several instances or languages."""
         if len(self.names) == 1 and self.names[0] in {"createdAt", "modifiedAt"}:
-            yield to_rfc3339(entity.created_at_us if self.names[0] == "createdAt" else entity.modified_at_us)
+            created = self.names[0] == "createdAt"
+            yield to_rfc3339(entity.created_at_us if created else self.view.modified_us(entity))
             return
-        for attribute in entity.attributes.get(self.names[0], ()):
+        for attribute in self.view.instances(entity, self.names[0]):
             yield from self._descend(attribute, 1)
 
     def _descend(self, attribute: Attribute, depth: int) -> Iterator[Any]:
@@ -158,7 +181,8 @@ def _texts(values: Iterable[Any]) -> Iterator[str]:
 class _Parser:
     """Recursive descent; each method reads one rule of the grammar."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, view: View) -> None:
+        self._view = view
         self._tokens = list(_tokenize(text))
         self._next = 0
         self.patterns: list[_Pattern] = []
@@ -247,7 +271,7 @@ class _Parser:
                 raise self._unexpected("]")
         if not all(names) or not all(inside):
             raise Invalid("entity.q_unexpected", position=token.position, found=token.text, expected="a name")
-        return _Path(names, inside)
+        return _Path(names, inside, self._view)
 
     def _value(self) -> Any:
         token = self._peek()

@@ -5,6 +5,8 @@ Source: ETSI GS CIM 009 V1.8.1 §4.2, §4.5
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -51,6 +53,27 @@ class Attribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stamp: int = 0
 
 
+class Shape(dict[str, tuple[Attribute, ...]]):
+    """The attributes of entities that are made of numeric series alone: names, kinds and units, the values elsewhere.
+
+    One object for all entities that look alike; never changed.
+    """
+
+    __slots__ = ("_next",)
+
+    def __init__(self, attributes: Mapping[str, tuple[Attribute, ...]] = MappingProxyType({})) -> None:
+        super().__init__(attributes)
+        self._next: dict[tuple[str, int], Shape] = {}
+
+    def with_instances(self, name: str, instances: tuple[Attribute, ...]) -> Shape:
+        """Return the shape with one attribute more, or another one of that name; always the same object."""
+        key = name, id(instances)
+        found = self._next.get(key)
+        if found is None:
+            found = self._next[key] = Shape({**self, name: instances})
+        return found
+
+
 class Entity(msgspec.Struct, gc=False):
     """A thing of the city. What the context hands out is to be read, not changed.
 
@@ -73,6 +96,11 @@ class Entity(msgspec.Struct, gc=False):
     def type(self) -> str:
         """The first of its types."""
         return self.types[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is made of numeric series alone, so that they tell all of it."""
+        return isinstance(self.attributes, Shape)
 
     def find(self, name: str, dataset_id: str | None = None) -> Attribute | None:
         """Return one instance of an attribute, or None."""

@@ -9,6 +9,7 @@ import msgspec
 
 from gulou.access import Principal
 from gulou.hub.context.model import Entity
+from gulou.hub.context.series_state import SeriesCheckpoint
 
 
 class VocabularySource(Protocol):
@@ -37,12 +38,16 @@ class Stored(msgspec.Struct, frozen=True):
     """What a store holds.
 
     Args:
+        entities: all but those that are made of numeric series alone.
         tombstones: deleted entity → stamp of its deletion; older readings do not bring it back.
+        position: log sequence up to which everything is here.
+        series: the newest checkpoint of the series; None before the first.
     """
 
     entities: Iterable[Entity]
     tombstones: dict[str, int]
     position: int
+    series: SeriesCheckpoint | None = None
 
 
 class ContextStore(Protocol):
@@ -59,4 +64,11 @@ class ContextStore(Protocol):
 
         Raises:
             Unavailable: ``context.write_failed``; nothing was written.
+        """
+
+    def save_series(self, checkpoint: SeriesCheckpoint) -> None:
+        """Write the series in place of the checkpoint before; the old one stays until the new one is whole.
+
+        Raises:
+            Unavailable: ``context.write_failed``; the old one is still there.
         """

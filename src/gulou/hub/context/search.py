@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from gulou.hub.context.entities import Entities
 from gulou.hub.context.filter import parse_filter
 from gulou.hub.context.model import Entity, EntityCells, EntityPage, EntityQuery, Place
+from gulou.hub.context.series_values import SeriesValues
 from gulou.hub.context.spatial import Area, find_in_area
 from gulou.kernel import beidou
 from gulou.kernel.errors import Invalid
@@ -23,18 +24,20 @@ from gulou.kernel.grid import H3_RESOLUTIONS, h3_cell
 _BEIDOU_LATITUDE = 88.0  # GB/T 39409-2020 draws the polar caps in another way
 
 
-def find_page(entities: Entities, query: EntityQuery, max_page: int) -> EntityPage:
+def find_page(entities: Entities, values: SeriesValues, query: EntityQuery, max_page: int) -> EntityPage:
     """Return one page of the entities that a query asks for; see ``ContextService.find_entities``."""
     check_limit(query.limit, max_page)
     after = _read_cursor(query.cursor)
-    keep = None if query.q is None else parse_filter(query.q)
+    keep = None if query.q is None else parse_filter(query.q, values)
     found = _candidates(entities, query)
     if keep is not None:
         found = keep.select(found)
     rest = found if after is None else [entity for entity in found if entity.id > after]
     page = heapq.nsmallest(query.limit, rest, key=lambda entity: entity.id)
     more = bool(page) and len(rest) > len(page)
-    return EntityPage(page, len(found), _write_cursor(page[-1].id) if more else None)
+    return EntityPage(
+        [values.whole(entity) for entity in page], len(found), _write_cursor(page[-1].id) if more else None
+    )
 
 
 def find_places(

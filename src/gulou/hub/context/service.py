@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus
-from gulou.connectivity.intake import LogBatch, Reading
+from gulou.connectivity.devices import DeviceChanged
+from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
 from gulou.hub.context.entities import Entities
-from gulou.hub.context.events import EntityChanged
+from gulou.hub.context.events import EntitiesChanged, EntityChange
+from gulou.hub.context.interests import Interest, Interests
 from gulou.hub.context.model import LOCATION, Attribute, Entity, EntityCells, EntityPage, EntityQuery, Place
 from gulou.hub.context.ngsi_ld import from_normalized, read_attributes
 from gulou.hub.context.ports import AuditTrail, ContextStore, VocabularySource
 from gulou.hub.context.search import cells_at, check_limit, find_page, find_places
+from gulou.hub.context.series_state import SeriesState
+from gulou.hub.context.series_values import SeriesValues
 from gulou.hub.context.settings import ContextSettings
 from gulou.hub.context.writing import Definitions, with_reading, written_over
 from gulou.kernel.clock import Clock
@@ -26,6 +33,7 @@ from gulou.kernel.errors import GulouError, Invalid, NotFound, Unavailable
 from gulou.kernel.geometry import Box
 
 logger = logging.getLogger(__name__)
+_MOST_NEWS = 100_000
 
 PlaceOf = Callable[[str, str], tuple[float, float] | None]
 
@@ -37,12 +45,17 @@ class ContextService:
     the log than the deletion, makes the entity again. Direct writes are durable when the call returns; what the log
     brings is saved in the background and, after a crash, read again from the log.
 
+    Numbers that come as columns are kept in arrays by series number, see ``series_state.py``; a question joins them
+    with the rest. Which way a number came makes no difference to any answer.
+
     Args:
-        bus: gets ``EntityChanged``; None for tests.
+        bus: gets ``EntitiesChanged``; None for tests.
         audit: gets a record of every direct write.
+        series: the intake's catalogue; None: columns are made objects first.
     """
 
     name = "context"
+    takes_columns = True
 
     def __init__(
         self,
@@ -52,6 +65,7 @@ class ContextService:
         vocabulary: VocabularySource | None = None,
         audit: AuditTrail | None = None,
         settings: ContextSettings | None = None,
+        series: SeriesCatalogue | None = None,
     ) -> None:
         self._store, self._clock, self._bus, self._audit = store, clock, bus, audit
         self._settings = settings or ContextSettings()
@@ -59,17 +73,37 @@ class ContextService:
         self._lock = threading.Lock()  # changes in memory; short
         self._saving = threading.Lock()  # one write to the store at a time, encoding included
         self._entities = Entities()
-        stored = store.load()
+        self.takes_columns = series is not None
+        self._catalogue = SeriesCatalogue() if series is None else series
+        self._state = SeriesState(self._lock)
+        self._values = SeriesValues(self._catalogue, self._state, self._entities, self._definitions)
+        self._dirty: set[str] = set()
+        self._load()
+        self._series_changed = False
+        self._series_due = time.monotonic() + self._settings.save_series_s
+        self._new_tombstones: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._error: GulouError | None = None
+        self._place_of: PlaceOf | None = None
+        self._unplaced: dict[str, list[int]] = {}  # device → series of entities that have no place yet
+        self._interests = Interests([Interest()])
+        self._telling = False
+        self._news: dict[str, dict[str, None]] = {}  # what objects changed, not told yet
+        if bus is not None:
+            bus.subscribe(DeviceChanged, self._on_device, name="context.places", bound=100_000, lossless=False)
+
+    def _load(self) -> None:
+        stored = self._store.load()
         for entity in stored.entities:
             self._entities.add(entity)
         self._tombstones = dict(stored.tombstones)
-        self._position = self._applied = stored.position
-        self._dirty: set[str] = set()
-        self._new_tombstones: dict[str, int] = {}
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._error: GulouError | None = None
-        self._place_of: PlaceOf | None = None
+        self._position = self._applied = self._series_position = stored.position
+        if stored.series is not None:
+            self._catalogue.refresh()
+            self._definitions.refresh()
+            held = self._state.restore(stored.series, len(self._catalogue))
+            self._dirty.update(self._values.restore(held, self._tombstones))
 
     def place_by(self, place_of: PlaceOf) -> None:
         """Give an entity that has no place the one of the device that reports it. Call it before ``start``.
@@ -89,49 +123,68 @@ class ContextService:
         """Take a batch; again is harmless."""
         if batch.sequence <= self._position:
             return
-        self._definitions.refresh()
-        changed: dict[str, dict[str, None]] = {}
+        redefined = self._definitions.refresh()
         with self._lock:
+            if redefined:
+                self._values.redefine()
+            self._telling = self._is_heard()
+            changed: dict[str, dict[str, None]] = {}
             for reading in batch.readings:
                 if self._take(reading, batch):
                     changed.setdefault(reading.entity_id, {})[reading.property] = None
             self._dirty.update(changed)
+            if batch.columns is not None and len(batch.columns):
+                self._take_columns(batch.columns, batch)
+            if changed and self._telling:
+                self._note_news(changed)
             self._applied = max(self._applied, batch.sequence)
-        for entity_id, names in changed.items():
-            self._tell(entity_id, tuple(names), batch.received_at_us)
+        if not self._threads:
+            self.tell()
 
     def checkpoint(self) -> None:
         """Save what has changed: at once, or leave it to the thread that does it every ``save_s``."""
-        if self._thread is None:
+        if not self._threads:
             self.save()
 
     # life
 
     def start(self) -> None:
-        """Start saving in the background, if the settings say so."""
-        if self._settings.background and self._thread is None:
-            self._thread = threading.Thread(target=self._keep_saving, name="context-save", daemon=True)
-            self._thread.start()
+        """Start saving and telling in the background, if the settings say so."""
+        if self._settings.background and not self._threads:
+            for name, work in (("context-save", self._keep_saving), ("context-tell", self._keep_telling)):
+                self._threads.append(threading.Thread(target=work, name=name, daemon=True))
+                self._threads[-1].start()
 
     def close(self) -> None:
         """Save the rest."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
         self.save()
 
-    def save(self) -> None:
-        """Write changed entities and the position in one transaction. Raises Unavailable ``context.write_failed``."""
+    def save(self, *, series: bool = True) -> None:
+        """Write what has changed, and the position up to which all of it is there.
+
+        Args:
+            series: the series too; else the position stays at theirs.
+
+        Raises:
+            Unavailable: ``context.write_failed``; it is tried again.
+        """
         with self._saving:
+            if series:
+                self._save_series()
             with self._lock:
-                position, dirty, stones = self._applied, self._dirty, self._new_tombstones
+                if not self._series_changed:
+                    self._series_position = self._applied
+                position, dirty, stones = self._series_position, self._dirty, self._new_tombstones
                 if not dirty and not stones and position == self._position:
                     return
                 self._dirty, self._new_tombstones = set(), {}
                 entities = [found for one in dirty if (found := self._entities.by_id.get(one)) is not None]
             try:
-                self._store.save(entities, stones, position)
+                self._store.save([self._values.whole(one) for one in entities if not one.is_plain], stones, position)
             except Unavailable:
                 with self._lock:
                     self._dirty |= dirty
@@ -139,7 +192,22 @@ class ContextService:
                 raise
             with self._lock:
                 self._position = position
-                self._tombstones = {one: at for one, at in self._tombstones.items() if at > 2 * position + 1}
+                self._tombstones = {one: at for one, at in self._tombstones.items() if at > 2 * position}
+
+    def _save_series(self) -> None:
+        """Write the arrays as they are from now on; rows of later batches may be among them, which come again."""
+        with self._lock:
+            position, changed = self._applied, self._series_changed
+            self._series_changed = False
+        if not changed:
+            return
+        try:
+            self._store.save_series(self._state.checkpoint(position, min(len(self._catalogue), len(self._state))))
+        except Unavailable:
+            self._series_changed = True
+            raise
+        self._series_position = position
+        self._series_due = time.monotonic() + self._settings.save_series_s
 
     def status(self) -> dict[str, Any]:
         """Return what the system page shows."""
@@ -149,6 +217,8 @@ class ContextService:
             "entities": len(self._entities.by_id),
             "on_map": len(self._entities.places),
             "unsaved": len(self._dirty),
+            "series": len(self._catalogue),
+            "waiting_to_be_told": self._state.waiting() + len(self._news),
             "error": self._error.code if self._error else None,
         }
 
@@ -156,6 +226,9 @@ class ContextService:
 
     def get_entity(self, entity_id: str) -> Entity:
         """Return an entity. Raises NotFound ``entity.unknown``."""
+        return self._values.whole(self._get(entity_id))
+
+    def _get(self, entity_id: str) -> Entity:
         found = self._entities.by_id.get(entity_id)
         if found is None:
             raise NotFound("entity.unknown", entity_id=entity_id[:200])
@@ -163,7 +236,18 @@ class ContextService:
 
     def find_entity(self, entity_id: str) -> Entity | None:
         """Return an entity, or None."""
-        return self._entities.by_id.get(entity_id)
+        found = self._entities.by_id.get(entity_id)
+        return None if found is None else self._values.whole(found)
+
+    def find_attribute(self, entity_id: str, name: str) -> Attribute | None:
+        """Return the default instance of one attribute, or None; what a page needs that shows only changes."""
+        entity = self._entities.by_id.get(entity_id)
+        instances = () if entity is None else self._values.instances(entity, name)
+        return instances[0] if instances and instances[0].dataset_id is None else None
+
+    def has_entity(self, entity_id: str) -> bool:
+        """Say whether there is such an entity."""
+        return entity_id in self._entities.by_id
 
     def find_entities(self, query: EntityQuery) -> EntityPage:
         """Return entities by every condition of a query, in the order of their ids.
@@ -171,7 +255,7 @@ class ContextService:
         Raises:
             Invalid: ``entity.limit``, ``entity.cursor``, ``entity.q_…``, ``geometry.…``, ``grid.…``.
         """
-        return find_page(self._entities, query, self._settings.max_page)
+        return find_page(self._entities, self._values, query, self._settings.max_page)
 
     def places(self, types: Iterable[str] | None, box: Box | None, limit: int) -> tuple[list[Place], int]:
         """Return where entities are, for the map, and how many there are in all. Raises Invalid ``entity.limit``."""
@@ -184,7 +268,7 @@ class ContextService:
 
     def cells(self, entity_id: str) -> EntityCells:
         """Return the grid cells of an entity; none where it has no place. Raises NotFound ``entity.unknown``."""
-        self.get_entity(entity_id)
+        self._get(entity_id)
         return cells_at(self.position_of(entity_id))
 
     def count_by_type(self) -> dict[str, int]:
@@ -198,7 +282,7 @@ class ContextService:
         entity = self._entities.by_id.get(entity_id)
         if entity is None:
             return None
-        return {name: instances[0].value for name, instances in entity.attributes.items()}
+        return self._values.plain(entity)
 
     def entity_ids(self, entity_type: str) -> list[str]:
         """Return the ids of all entities of a type."""
@@ -225,7 +309,7 @@ class ContextService:
         """
         self._check_size(document)
         given = from_normalized(document, max_attributes=self._settings.max_attributes)
-        present = self.find_entity(given.id)
+        present = self._entities.by_id.get(given.id)
         for name in {*given.types, *(present.types if present else ())}:
             principal.require("entity.write", entity_type=name)
         return self._write(given, principal)
@@ -233,7 +317,7 @@ class ContextService:
     def patch_attributes(self, entity_id: str, fragment: Any, principal: Principal) -> Entity:
         """Write some attributes of an entity; raises as ``upsert_entity``, and NotFound ``entity.unknown``."""
         self._check_size(fragment)
-        entity = self.get_entity(entity_id)
+        entity = self._get(entity_id)
         for name in entity.types:
             principal.require("entity.write", entity_type=name)
         attributes = read_attributes(fragment, max_attributes=self._settings.max_attributes)
@@ -241,26 +325,35 @@ class ContextService:
 
     def delete_entity(self, entity_id: str, principal: Principal) -> None:
         """Delete an entity; its history stays. Raises NotFound ``entity.unknown``, Denied, Unavailable."""
-        for name in self.get_entity(entity_id).types:
+        for name in self._get(entity_id).types:
             principal.require("entity.write", entity_type=name)
         with self._saving:
             with self._lock:
-                entity = self.get_entity(entity_id)
-                self._entities.remove(entity_id)
+                entity = self._get(entity_id)
                 stamp = 2 * self._applied + 1
+                numbers = self._values.numbers(entity)
+                held = [one for one in numbers if (was := self._state.read_held(one)) is not None and was.stamp < stamp]
+                before = {one: self._state.read_held(one) for one in held}
+                for number in numbers:
+                    self._state.reserve(number + 1)
+                    self._state.release(number, stamp)
+                self._entities.remove(entity_id)
                 self._tombstones[entity_id] = stamp
+                self._series_changed = self._series_changed or bool(held)
             try:
                 self._store.save((), {entity_id: stamp}, None)
             except Unavailable:
                 with self._lock:
                     del self._tombstones[entity_id]
-                    self._entities.add(entity)
+                    if entity_id not in self._entities.by_id:
+                        self._entities.add(entity)
+                        for number, was in before.items():
+                            if was is not None:
+                                self._state.put_back(number, was)
                 raise
         if self._audit is not None:
             self._audit.record(principal, "entity.deleted", "entity", entity_id, {"type": entity.type})
-        self._publish(EntityChanged(
-            at_us=self._clock.now_us(), entity_id=entity_id, entity_type=entity.type, properties=(), deleted=True
-        ))  # fmt: skip
+        self._publish(self._clock.now_us(), [EntityChange(entity_id, entity.type, (), deleted=True)])
 
     # inside
 
@@ -271,7 +364,7 @@ class ContextService:
             return False
         entity = self._entities.by_id.get(reading.entity_id)
         kind, unit = self._definitions.kind_and_unit(reading.entity_type, reading.property)
-        present = () if entity is None else entity.attributes.get(reading.property, ())
+        present = () if entity is None else self._values.current(entity, reading.property)
         instances = with_reading(present, reading, kind, unit, stamp, batch.received_at_us)
         if instances is None:
             return False
@@ -281,13 +374,62 @@ class ContextService:
         elif reading.entity_type not in entity.types and len(entity.types) < 16:
             self._entities.add_types(entity, (reading.entity_type,))
         self._entities.put(entity, reading.property, instances)
+        if reading.dataset_id is None:
+            self._values.release(entity.id, reading.property, stamp)
         if self._place_of is not None and reading.device_id is not None and LOCATION not in entity.attributes:
             at = self._place_of(reading.device_id, entity.id)
             if at is not None:
                 geometry = {"type": "Point", "coordinates": [*at]}
                 self._entities.put(entity, LOCATION, (Attribute("GeoProperty", geometry, stamp=stamp),))
-        entity.modified_at_us = batch.received_at_us
+                self._values.place(entity, self._values.numbers(entity))
+        if reading.property == LOCATION:
+            self._values.place(entity, self._values.numbers(entity))
+        entity.modified_at_us = max(entity.modified_at_us, batch.received_at_us)
         return True
+
+    def _take_columns(self, columns: Columns, batch: LogBatch) -> None:
+        """Write rows into the arrays; only of series that are new here is anything done one by one."""
+        stamp = 2 * batch.sequence
+        last = int(columns.series.max())
+        if last >= len(self._catalogue):
+            self._catalogue.refresh()  # another process gives the numbers
+        self._state.reserve(last + 1)
+        take, received_us = self._state.take, batch.received_at_us
+        fresh, found = take(columns, stamp, received_us, telling=self._telling)
+        if len(fresh):
+            rows = columns.take(fresh.astype(np.intp))
+            for number in np.unique(rows.series).tolist():
+                tombstone = self._tombstones.get(self._catalogue.get(number).entity_id, 0)
+                self._values.bind(number, tombstone)
+            found += take(rows, stamp, received_us, telling=self._telling)[1]
+        for number in found:
+            entity, series, is_mixed = self._values.settle(number, received_us)
+            if series.device_id is not None and self._place_of is not None and LOCATION not in entity.attributes:
+                is_mixed = self._place(entity, series.device_id, number, stamp) or is_mixed
+            if entity.id in self._interests.ids:
+                self._state.array("watched")[number] = 1
+            if is_mixed:
+                self._dirty.add(entity.id)
+        self._series_changed = True
+
+    def _place(self, entity: Entity, device_id: str, number: int, stamp: int) -> bool:
+        """Put an entity where the device is that reports it; or wait until that is somewhere."""
+        assert self._place_of is not None
+        at = self._place_of(device_id, entity.id)
+        if at is None:
+            self._unplaced.setdefault(device_id, []).append(number)
+            return False
+        geometry = {"type": "Point", "coordinates": [*at]}
+        self._entities.put(entity, LOCATION, (Attribute("GeoProperty", geometry, stamp=stamp),))
+        self._values.place(entity, self._values.numbers(entity))
+        return True
+
+    def _on_device(self, changed: DeviceChanged) -> None:
+        """A device may have got a place: look again when it next reports."""
+        with self._lock:
+            numbers = self._unplaced.pop(changed.device_id, None)
+            if numbers is not None:
+                self._state.look_again(np.array(numbers, np.intp))
 
     def _write(self, given: Entity, principal: Principal) -> tuple[Entity, bool]:
         self._definitions.refresh()
@@ -300,7 +442,7 @@ class ContextService:
             with self._lock:
                 entity, before = self._put(given, checked, now_us)
             try:
-                self._store.save([entity], {}, None)
+                self._store.save([self._values.whole(entity)], {}, None)
             except Unavailable:
                 with self._lock:
                     self._take_back(entity, before, tuple(checked))
@@ -311,8 +453,8 @@ class ContextService:
         if self._audit is not None:
             action = "entity.created" if created else "entity.changed"
             self._audit.record(principal, action, "entity", entity.id, {"type": entity.type, "attributes": [*checked]})
-        self._tell(entity.id, tuple(checked), now_us)
-        return entity, created
+        self._publish(now_us, [EntityChange(entity.id, entity.type, tuple(checked))])
+        return self._values.whole(entity), created
 
     def _put(
         self, given: Entity, checked: dict[str, tuple[Attribute, ...]], now_us: int
@@ -320,18 +462,22 @@ class ContextService:
         """Write into memory; return the entity and how it was before."""
         stamp = 2 * self._applied + 1
         entity = self._entities.by_id.get(given.id)
-        before = None if entity is None else replace(entity, attributes=dict(entity.attributes))
+        before = None if entity is None else replace(self._values.whole_held(entity))
         if entity is None:
             entity = Entity(given.id, given.types, {}, now_us)
             self._entities.add(entity)
         elif len({*entity.attributes, *checked}) > self._settings.max_attributes:
             raise Invalid("entity.too_many_attributes", limit=self._settings.max_attributes)
+        self._entities.unshare(entity)
         self._entities.add_types(entity, given.types)
         entity.scope = given.scope or entity.scope
-        entity.modified_at_us = now_us
         for name, instances in checked.items():
             new = tuple(replace(one, modified_at_us=now_us, stamp=stamp) for one in instances)
-            self._entities.put(entity, name, written_over(entity.attributes.get(name, ()), new))
+            self._entities.put(entity, name, written_over(self._values.current(entity, name), new))
+            if any(one.dataset_id is None for one in new):
+                self._values.release(entity.id, name, stamp)
+        entity.modified_at_us = max(entity.modified_at_us, now_us)
+        self._values.place(entity, self._values.numbers(entity))
         return entity, before
 
     def _take_back(self, entity: Entity, before: Entity | None, names: tuple[str, ...]) -> None:
@@ -341,6 +487,8 @@ class ContextService:
             return
         for name in names:
             self._entities.put(entity, name, before.attributes.get(name, ()))
+            default = entity.find(name)
+            self._values.release(entity.id, name, 0 if default is None else default.stamp)
         entity.scope, entity.modified_at_us = before.scope, before.modified_at_us
 
     def _check_size(self, document: Any) -> None:
@@ -351,19 +499,73 @@ class ContextService:
         if size > self._settings.max_entity_bytes:
             raise Invalid("entity.too_large", limit=self._settings.max_entity_bytes)
 
-    def _tell(self, entity_id: str, names: tuple[str, ...], at_us: int) -> None:
-        entity = self._entities.by_id.get(entity_id)
-        if entity is not None:
-            self._publish(EntityChanged(at_us=at_us, entity_id=entity_id, entity_type=entity.type, properties=names))
+    # telling
 
-    def _publish(self, message: EntityChanged) -> None:
-        if self._bus is not None:
-            self._bus.publish(message)
+    def watch(self, interests: Sequence[Interest]) -> None:
+        """Say what somebody watches, in place of what was said before; only of that is anything told.
+
+        Before the first call, everything is told if anybody hears it on the bus.
+        """
+        with self._lock:
+            self._interests = Interests(interests)
+            self._state.array("watched")[:] = 0
+            for entity_id in self._interests.ids:
+                entity = self._entities.by_id.get(entity_id)
+                numbers = [] if entity is None else self._values.numbers(entity)
+                self._state.array("watched")[[one for one in numbers if one < len(self._state)]] = 1
+            if not self._interests:
+                self._state.forget_changes()
+                self._news = {}
+
+    def tell(self) -> None:
+        """Publish what readings have changed and somebody watches, as much as may be told at once."""
+        if not self._news and not self._state.waiting():
+            return
+        with self._lock:
+            names = self._take_news()
+            most = self._settings.tell_most
+            interests = self._interests
+            picked = self._state.pick(interests.types(self._values.group_types), interests.boxes, most)
+        for number in picked:
+            series = self._catalogue.get(number)
+            names.setdefault(series.entity_id, {})[series.property] = None
+        by_id = self._entities.by_id
+        self._publish(self._clock.now_us(), [
+            EntityChange(entity_id, entity.type, tuple(properties))
+            for entity_id, properties in names.items() if (entity := by_id.get(entity_id)) is not None
+        ])  # fmt: skip
+
+    def _is_heard(self) -> bool:
+        return self._bus is not None and bool(self._interests) and self._bus.hears(EntitiesChanged)
+
+    def _note_news(self, changed: dict[str, dict[str, None]]) -> None:
+        """Keep what objects changed until it is told; beyond a bound the longest waiting is forgotten."""
+        for entity_id, properties in changed.items():
+            entity = self._entities.by_id[entity_id]
+            if self._interests.wants(entity_id, entity.types, self.position_of(entity_id)):
+                self._news.setdefault(entity_id, {}).update(properties)
+        while len(self._news) > _MOST_NEWS:
+            del self._news[next(iter(self._news))]
+
+    def _take_news(self) -> dict[str, dict[str, None]]:
+        most = self._settings.tell_most
+        if len(self._news) <= most:
+            taken, self._news = self._news, {}
+            return taken
+        return {entity_id: self._news.pop(entity_id) for entity_id in list(islice(self._news, most))}
+
+    def _publish(self, at_us: int, changes: list[EntityChange]) -> None:
+        if self._bus is not None and changes:
+            self._bus.publish(EntitiesChanged(at_us=at_us, changes=tuple(changes)))
+
+    def _keep_telling(self) -> None:
+        while not self._stop.wait(self._settings.tell_s):
+            self.tell()
 
     def _keep_saving(self) -> None:
         while not self._stop.wait(self._settings.save_s):
             try:
-                self.save()
+                self.save(series=time.monotonic() >= self._series_due)
                 self._error = None
             except Unavailable as error:
                 if self._error is None:

@@ -8,6 +8,7 @@ import msgspec
 
 from gulou.hub.context.model import Entity
 from gulou.hub.context.ports import Stored
+from gulou.hub.context.series_state import SeriesCheckpoint
 
 
 class MemoryContextStore:
@@ -17,11 +18,12 @@ class MemoryContextStore:
         self._entities: dict[str, bytes] = {}
         self._tombstones: dict[str, int] = {}
         self._position = 0
+        self._series: SeriesCheckpoint | None = None
 
     def load(self) -> Stored:
         """Return everything."""
         entities = [msgspec.msgpack.decode(body, type=Entity) for body in self._entities.values()]
-        return Stored(entities, dict(self._tombstones), self._position)
+        return Stored(entities, dict(self._tombstones), self._position, self._series)
 
     def save(self, entities: Iterable[Entity], tombstones: Mapping[str, int], position: int | None) -> None:
         """Write; see ``ContextStore``."""
@@ -32,4 +34,8 @@ class MemoryContextStore:
             self._entities[entity.id] = msgspec.msgpack.encode(entity)
         if position is not None:
             self._position = position
-            self._tombstones = {one: stamp for one, stamp in self._tombstones.items() if stamp > 2 * position + 1}
+            self._tombstones = {one: stamp for one, stamp in self._tombstones.items() if stamp > 2 * position}
+
+    def save_series(self, checkpoint: SeriesCheckpoint) -> None:
+        """Keep; see ``ContextStore``."""
+        self._series = checkpoint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import bindparam, delete, insert, select
@@ -11,21 +12,31 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.hub.context.model import Entity
 from gulou.hub.context.ports import Stored
+from gulou.hub.context.series_file import read_series, write_series
+from gulou.hub.context.series_state import SeriesCheckpoint
 from gulou.hub.context.tables import context_entities, context_positions, context_tombstones
 from gulou.kernel.errors import Fault, Unavailable
 from gulou.records import Database, metadata
 
-_NAME = "context"
+_NAME, _SERIES = "context", "context.series"
 _CHUNK = 5_000
 _DROP_ENTITY = delete(context_entities).where(context_entities.c.id == bindparam("key"))
 _DROP_TOMBSTONE = delete(context_tombstones).where(context_tombstones.c.id == bindparam("key"))
 
 
 class SqlContextStore:
-    """Entities as msgpack by id. In a file of its own (``Database.at(…/context.db)``) its writes disturb nobody."""
+    """Entities as msgpack by id. In a file of its own (``Database.at(…/context.db)``) its writes disturb nobody.
 
-    def __init__(self, database: Database) -> None:
+    The series lie in a file beside it; the database knows which one belongs to its position.
+
+    Args:
+        series_file: None: beside the database, named as it is, ending in ``.series``.
+    """
+
+    def __init__(self, database: Database, series_file: Path | None = None) -> None:
         self._database = database
+        self._file = series_file or _beside(database)
+        self._series_position = 0
 
     def create_tables(self) -> None:
         """Make this store's tables where they are missing; for a database that is not migrated with the records."""
@@ -37,11 +48,15 @@ class SqlContextStore:
             with self._database.reading() as connection:
                 rows = connection.execute(select(context_entities.c.body)).all()
                 tombstones = {row.id: row.stamp for row in connection.execute(select(context_tombstones))}
-                position = connection.scalar(
-                    select(context_positions.c.position).where(context_positions.c.consumer == _NAME)
-                )
+                positions = {row.consumer: row.position for row in connection.execute(select(context_positions))}
             decoder = msgspec.msgpack.Decoder(Entity)
-            return Stored([decoder.decode(row.body) for row in rows], tombstones, position or 0)
+            entities = [decoder.decode(row.body) for row in rows]
+            series = read_series(self._file)
+            position = positions.get(_NAME, 0)
+            self._series_position = 0 if series is None else series.position
+            if self._series_position < positions.get(_SERIES, 0):  # the file was taken away, or is an old one
+                position = self._series_position
+            return Stored(entities, tombstones, position, series)
         except (SQLAlchemyError, msgspec.DecodeError) as error:
             raise Fault("context.damaged", detail=str(error)[:300]) from error
 
@@ -64,12 +79,28 @@ class SqlContextStore:
                     connection.execute(_DROP_ENTITY, keys)
                     connection.execute(insert(context_entities), chunk)
                 if position is not None:
-                    connection.execute(delete(context_positions).where(context_positions.c.consumer == _NAME))
-                    connection.execute(insert(context_positions), {"consumer": _NAME, "position": position})
-                    old = context_tombstones.c.stamp <= 2 * position + 1
+                    positions = [
+                        {"consumer": _NAME, "position": position},
+                        {"consumer": _SERIES, "position": self._series_position},
+                    ]
+                    connection.execute(delete(context_positions))
+                    connection.execute(insert(context_positions), positions)
+                    old = context_tombstones.c.stamp <= 2 * position
                     connection.execute(delete(context_tombstones).where(old))
         except SQLAlchemyError as error:
             raise Unavailable("context.write_failed", detail=str(error)[:300]) from error
+
+    def save_series(self, checkpoint: SeriesCheckpoint) -> None:
+        """Write the file; see ``ContextStore``."""
+        write_series(self._file, checkpoint)
+        self._series_position = checkpoint.position
+
+
+def _beside(database: Database) -> Path:
+    path = database.engine.url.database
+    if path is None or not database.url.startswith("sqlite"):
+        raise Fault("context.damaged", detail="no place for the file of the series")
+    return Path(path).with_suffix(".series")
 
 
 def _chunks(rows: Iterable[dict[str, object]]) -> Iterator[list[dict[str, object]]]:

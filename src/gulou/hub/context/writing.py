@@ -24,11 +24,13 @@ class Definitions:
         self._seen: Mapping[str, Any] | None = None
         self._known: dict[tuple[str, str], tuple[str, str | None]] = {}
 
-    def refresh(self) -> None:
-        """Forget what was looked up if the vocabulary has changed since."""
-        if self._vocabulary is not None and self._vocabulary.types is not self._seen:
-            self._seen = self._vocabulary.types
-            self._known = {}
+    def refresh(self) -> bool:
+        """Forget what was looked up if the vocabulary has changed since; say whether it has."""
+        if self._vocabulary is None or self._vocabulary.types is self._seen:
+            return False
+        self._seen = self._vocabulary.types
+        self._known = {}
+        return True
 
     def kind_and_unit(self, entity_type: str, name: str) -> tuple[str, str | None]:
         """Return the NGSI-LD kind and the unit of a property; ``Property`` without unit for an unknown one."""
@@ -92,7 +94,7 @@ def with_reading(
         reading.unit_code or unit,
         reading.dataset_id,
         {} if present is None else present.sub,
-        received_at_us,
+        received_at_us if present is None else max(received_at_us, present.modified_at_us),
         stamp,
     )
     if present is None:

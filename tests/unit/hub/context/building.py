@@ -3,7 +3,7 @@
 from gulou.access import Principal
 from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import LogBatch, Reading
-from gulou.hub.context import ContextService, ContextSettings, EntityChanged, MemoryContextStore
+from gulou.hub.context import ContextService, ContextSettings, EntitiesChanged, MemoryContextStore
 from gulou.kernel.clock import VirtualClock
 
 T0 = 1_740_787_200_000_000  # 2025-03-01T00:00:00Z
@@ -34,15 +34,15 @@ def entity(local, type_="WaterLevelObserved", **attributes):
 class Box:
     """A context with a bus whose messages are kept."""
 
-    def __init__(self, store=None, vocabulary=None, audit=None, **options):
+    def __init__(self, store=None, vocabulary=None, audit=None, series=None, **options):
         self.store = store or MemoryContextStore()
         self.told = []
         bus = MemoryBus()
-        bus.subscribe(EntityChanged, self.told.append, name="test", lossless=False)
+        bus.subscribe(EntitiesChanged, lambda one: self.told.extend(one.changes), name="test", lossless=False)
         self.clock = VirtualClock(T0)
         self.bus = bus
         self.service = ContextService(
-            self.store, self.clock, bus, vocabulary, audit, ContextSettings(background=False, **options)
+            self.store, self.clock, bus, vocabulary, audit, ContextSettings(background=False, **options), series
         )
 
     def __getattr__(self, name):
