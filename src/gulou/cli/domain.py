@@ -82,6 +82,7 @@ class EngineDomain:
             settings=settings.read("devices", DeviceSettings),
         )
         context.place_by(placing_by(self.devices))
+        context.number_by(series)
         self.commands = CommandService(
             database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
         )

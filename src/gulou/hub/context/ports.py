@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -66,8 +66,11 @@ class ContextStore(Protocol):
             Unavailable: ``context.write_failed``; nothing was written.
         """
 
-    def save_series(self, checkpoint: SeriesCheckpoint) -> None:
+    def save_series(self, copy: Callable[[], SeriesCheckpoint]) -> None:
         """Write the series in place of the checkpoint before; the old one stays until the new one is whole.
+
+        Args:
+            copy: makes the checkpoint; a store that keeps nothing need not call it.
 
         Raises:
             Unavailable: ``context.write_failed``; the old one is still there.

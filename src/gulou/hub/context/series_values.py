@@ -241,6 +241,7 @@ class SeriesValues:
         for group_number, members in by_group.items():
             groups[members] = group_number
         state.keep_held()
+        state.look_again(held)  # a device may have got a place meanwhile
         for entity in self._entities.by_id.values():
             if not entity.is_plain:
                 self.place(entity, self.numbers(entity))

@@ -73,12 +73,16 @@ class ContextService:
         self._lock = threading.Lock()  # changes in memory; short
         self._saving = threading.Lock()  # one write to the store at a time, encoding included
         self._entities = Entities()
-        self.takes_columns = series is not None
-        self._catalogue = SeriesCatalogue() if series is None else series
+        self.takes_columns = False
         self._state = SeriesState(self._lock)
-        self._values = SeriesValues(self._catalogue, self._state, self._entities, self._definitions)
         self._dirty: set[str] = set()
-        self._load()
+        stored = store.load()
+        for entity in stored.entities:
+            self._entities.add(entity)
+        self._tombstones = dict(stored.tombstones)
+        self._position = self._applied = self._series_position = stored.position
+        self._stored_series = stored.series
+        self._number_by(SeriesCatalogue())
         self._series_changed = False
         self._series_due = time.monotonic() + self._settings.save_series_s
         self._new_tombstones: dict[str, int] = {}
@@ -90,20 +94,10 @@ class ContextService:
         self._interests = Interests([Interest()])
         self._telling = False
         self._news: dict[str, dict[str, None]] = {}  # what objects changed, not told yet
+        if series is not None:
+            self.number_by(series)
         if bus is not None:
             bus.subscribe(DeviceChanged, self._on_device, name="context.places", bound=100_000, lossless=False)
-
-    def _load(self) -> None:
-        stored = self._store.load()
-        for entity in stored.entities:
-            self._entities.add(entity)
-        self._tombstones = dict(stored.tombstones)
-        self._position = self._applied = self._series_position = stored.position
-        if stored.series is not None:
-            self._catalogue.refresh()
-            self._definitions.refresh()
-            held = self._state.restore(stored.series, len(self._catalogue))
-            self._dirty.update(self._values.restore(held, self._tombstones))
 
     def place_by(self, place_of: PlaceOf) -> None:
         """Give an entity that has no place the one of the device that reports it. Call it before ``start``.
@@ -112,6 +106,21 @@ class ContextService:
             place_of: (device id, entity id) → longitude and latitude in degrees, WGS 84, or None.
         """
         self._place_of = place_of
+
+    def number_by(self, series: SeriesCatalogue) -> None:
+        """Take columns, numbered by the intake's catalogue; call it before the first batch, where it was not given."""
+        self.takes_columns = True
+        self._number_by(series)
+        saved, self._stored_series = self._stored_series, None
+        if saved is not None:
+            series.refresh()
+            self._definitions.refresh()
+            held = self._state.restore(saved, len(series))
+            self._dirty.update(self._values.restore(held, self._tombstones))
+
+    def _number_by(self, series: SeriesCatalogue) -> None:
+        self._catalogue = series
+        self._values = SeriesValues(series, self._state, self._entities, self._definitions)
 
     # the log's side
 
@@ -202,7 +211,8 @@ class ContextService:
         if not changed:
             return
         try:
-            self._store.save_series(self._state.checkpoint(position, min(len(self._catalogue), len(self._state))))
+            count = min(len(self._catalogue), len(self._state))
+            self._store.save_series(lambda: self._state.checkpoint(position, count))
         except Unavailable:
             self._series_changed = True
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -36,6 +36,6 @@ class MemoryContextStore:
             self._position = position
             self._tombstones = {one: stamp for one, stamp in self._tombstones.items() if stamp > 2 * position}
 
-    def save_series(self, checkpoint: SeriesCheckpoint) -> None:
+    def save_series(self, copy: Callable[[], SeriesCheckpoint]) -> None:
         """Keep; see ``ContextStore``."""
-        self._series = checkpoint
+        self._series = copy()

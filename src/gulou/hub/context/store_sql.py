@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -90,8 +90,9 @@ class SqlContextStore:
         except SQLAlchemyError as error:
             raise Unavailable("context.write_failed", detail=str(error)[:300]) from error
 
-    def save_series(self, checkpoint: SeriesCheckpoint) -> None:
+    def save_series(self, copy: Callable[[], SeriesCheckpoint]) -> None:
         """Write the file; see ``ContextStore``."""
+        checkpoint = copy()
         write_series(self._file, checkpoint)
         self._series_position = checkpoint.position
 
