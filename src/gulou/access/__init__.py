@@ -1,7 +1,7 @@
 """Access: who acts, what they may do, and the record of what they did."""
 
 from gulou.access.accounts import Accounts, User, UserPage
-from gulou.access.audit import Audit, AuditEntry, AuditFilter, AuditPage, Verification
+from gulou.access.audit import Audit, AuditDraft, AuditEntry, AuditFilter, AuditPage, Verification
 from gulou.access.device_credentials import DeviceCredentials, make_secret
 from gulou.access.identity import IdentityProvider, LocalIdentity
 from gulou.access.model import ACTIONS, BUILT_IN_ROLES, Permission, Principal, Role
@@ -17,6 +17,7 @@ __all__ = [
     "AccessSettings",
     "Accounts",
     "Audit",
+    "AuditDraft",
     "AuditEntry",
     "AuditFilter",
     "AuditPage",

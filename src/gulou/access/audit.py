@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +42,17 @@ class AuditEntry:
     object_id: str
     details: dict[str, Any]
     hash: str
+
+
+@dataclass(frozen=True)
+class AuditDraft:
+    """An entry that is to be recorded; see ``Audit.record``."""
+
+    principal: Principal
+    action: str
+    object_type: str
+    object_id: str
+    details: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,25 +111,35 @@ class Audit:
             details: what changed; never a secret. At most 16 KiB as JSON: a longer one is replaced by its size.
             connection: an open transaction to write in, so that the change and its entry stand or fall together.
         """
-        text = _canonical(details or {})
-        if len(text) > _DETAILS_MAX:
-            text = _canonical({"omitted_characters": len(text)})
+        draft = AuditDraft(principal, action, object_type, object_id, details)
         with nullcontext(connection) if connection is not None else self._database.transaction() as used:
-            sequence, previous = _lock_head(used)
+            self.record_all([draft], used)
+
+    def record_all(self, entries: Iterable[AuditDraft], connection: Connection) -> None:
+        """Append many entries in an open transaction, in order; see ``record``."""
+        sequence, digest = _lock_head(connection)
+        rows = []
+        for entry in entries:
+            text = _canonical(entry.details or {})
+            if len(text) > _DETAILS_MAX:
+                text = _canonical({"omitted_characters": len(text)})
+            sequence += 1
             values = {
-                "sequence": sequence + 1,
+                "sequence": sequence,
                 "at_us": self._clock.now_us(),
-                "actor_kind": principal.kind,
-                "actor_id": principal.id[:256],
-                "actor_name": principal.name[:256],
-                "action": action,
-                "object_type": object_type,
-                "object_id": object_id[:600],
+                "actor_kind": entry.principal.kind,
+                "actor_id": entry.principal.id[:256],
+                "actor_name": entry.principal.name[:256],
+                "action": entry.action,
+                "object_type": entry.object_type,
+                "object_id": entry.object_id[:600],
                 "details": text,
             }
-            digest = _hash_of(previous, values)
-            used.execute(insert(audit_entries).values(**values, hash=digest))
-            used.execute(update(audit_head).where(audit_head.c.id == 1).values(sequence=sequence + 1, hash=digest))
+            digest = _hash_of(digest, values)
+            rows.append({**values, "hash": digest})
+        if rows:
+            connection.execute(insert(audit_entries), rows)
+            connection.execute(update(audit_head).where(audit_head.c.id == 1).values(sequence=sequence, hash=digest))
 
     def list(self, wanted: AuditFilter | None = None, limit: int = 50, cursor: str | None = None) -> AuditPage:
         """Return a page of entries, newest first.

@@ -84,7 +84,13 @@ class EngineDomain:
         context.place_by(placing_by(self.devices))
         context.number_by(series)
         self.commands = CommandService(
-            database, clock, bus, audit, self.devices, settings=settings.read("commands", CommandSettings)
+            database,
+            clock,
+            bus,
+            audit,
+            self.devices,
+            settings=settings.read("commands", CommandSettings),
+            series=series,
         )
         ledger_settings = settings.read("ledger", LedgerSettings)
         self.ledger = Ledger(database, clock, ledger_settings)

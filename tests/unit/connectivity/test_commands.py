@@ -1,5 +1,6 @@
 """A command's life, its time-outs, its effects, and what a restart leaves of it."""
 
+import numpy as np
 import pytest
 
 from gulou.access import Audit, AuditFilter, DeviceCredentials, Permission, Principal
@@ -12,14 +13,16 @@ from gulou.connectivity.commands import (
     CommandSettings,
     ExpectedEffect,
 )
+from gulou.connectivity.commands.store_sql import list_page
 from gulou.connectivity.devices import Device, DeviceRegistry
-from gulou.connectivity.intake import LogBatch, Reading
+from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
 from gulou.kernel.clock import SECOND_US, VirtualClock
 from gulou.kernel.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from gulou.records import Database
 
 ADMIN = Principal.system("test")
 PUMP = "urn:ngsi-ld:Pump:pump-1"
+SERIES = SeriesCatalogue()
 
 
 class Sender:
@@ -55,7 +58,13 @@ class Post:
     def open(self, **settings):
         self.sender = Sender()
         self.commands = CommandService(
-            self.database, self.clock, self.bus, self.audit, self.devices, settings=CommandSettings(**settings)
+            self.database,
+            self.clock,
+            self.bus,
+            self.audit,
+            self.devices,
+            settings=CommandSettings(**settings),
+            series=SERIES,
         )
         self.commands.register_sender("mqtt", self.sender)
         return self.commands
@@ -69,6 +78,21 @@ class Post:
     def pass_time(self, seconds):
         self.clock.advance(seconds)
         self.commands.tick(self.clock.now_us())
+
+    def issue(self, *ids, **changes):
+        requests = [CommandRequest(**({"device_id": "pump-1", "name": "switch", "id": one} | changes)) for one in ids]
+        return self.commands.issue(requests, ADMIN)
+
+    def crash(self):
+        """Start anew, without what was to be written."""
+        self.forget("commands", "commands.record")
+        self.open()
+
+    def forget(self, *names):
+        self.bus._subscribers = tuple(one for one in self.bus._subscribers if one.status().name not in names)
+
+    def records(self):
+        return sorted((one.id, one.state) for one in list_page(self.database, CommandQuery(limit=1000)).items)
 
     def observe(self, value, *, ago_s=0.0, sequence=1, property_name="status"):
         at_us = self.clock.now_us() - round(ago_s * SECOND_US)
@@ -436,3 +460,100 @@ def test_on_the_threaded_bus_a_connection_sends_what_waits(tmp_path):
     assert post.state(command) == "sent"
     bus.close()
     post.database.close()
+
+
+def test_what_is_issued_leaves_before_it_is_recorded_and_has_one_record(post):
+    recorded_at_sending = []
+    post.sender.answer = lambda command: recorded_at_sending.append(post.records())
+    (command,) = post.issue("rule-1", cause="detection-1")
+    assert recorded_at_sending == [[]]
+    assert (command.id, command.state, command.attempts) == ("rule-1", "sent", 1)
+    assert post.records() == [("rule-1", "sent")]
+    assert post.states() == ["sent"]
+    assert post.issue("rule-1") == [command]
+    assert len(post.sender.sent) == 1
+    entries = post.audit.list(AuditFilter(action="command.requested")).items
+    assert [(one.object_id, one.details["cause"]) for one in entries] == [("rule-1", "detection-1")]
+    assert post.audit.verify().intact
+
+
+def test_many_are_issued_together_and_each_refusal_stands_alone(post):
+    post.devices.create(Device(id="off", name="off", adapter="mqtt", enabled=False), ADMIN)
+    requests = [CommandRequest(device_id=one, name="switch", id=f"r-{one}") for one in ("pump-1", "no", "off")]
+    first, unknown, disabled = post.commands.issue(requests, ADMIN)
+    assert first.state == "sent"
+    assert (unknown.code, disabled.code) == ("device.unknown", "device.disabled")
+    many = post.issue(*(f"m-{n}" for n in range(1200)))
+    assert {one.state for one in many} == {"sent"}
+    assert post.commands.list_commands(CommandQuery(limit=1)).total == 1201
+    post.crash()
+    post.open(max_active=1)
+    (refused,) = post.issue("one-too-many")
+    assert refused.code == "command.too_many"
+
+
+def test_issued_and_not_recorded_is_sent_again_after_a_crash_under_its_id(post):
+    post.forget("commands.record")
+    post.issue("rule-1", "rule-2")
+    assert post.records() == []
+    post.crash()
+    post.issue("rule-1", "rule-2")
+    assert [one.id for one in post.sender.sent] == ["rule-1", "rule-2"]
+    assert post.records() == [("rule-1", "sent"), ("rule-2", "sent")]
+    post.crash()
+    post.issue("rule-1", "rule-2")
+    assert post.sender.sent == []
+
+
+def test_what_ended_before_a_restart_and_is_no_longer_remembered_keeps_its_record(post):
+    post.issue("rule-1")
+    post.commands.acknowledge("rule-1", True, "done", post.clock.now_us())
+    post.commands.stop()
+    post.commands._known.clear()
+    post.issue("rule-1")
+    post.commands.stop()
+    assert post.records() == [("rule-1", "acknowledged")]
+    assert post.commands.active_count() == 0
+
+
+def test_what_could_not_be_recorded_is_recorded_later(post):
+    with post.database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE commands RENAME TO gone")
+    post.issue("rule-1")
+    assert len(post.sender.sent) == 1
+    with post.database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE gone RENAME TO commands")
+    post.pass_time(1)
+    assert post.records() == [("rule-1", "sent")]
+
+
+def test_an_issued_command_can_be_taken_back_answered_and_waits_like_any_other(post):
+    post.sender.reached = False
+    post.issue("a", "b", "c", expires_in_s=60)
+    assert post.commands.cancel("a", ADMIN).state == "cancelled"
+    post.sender.reached = True
+    post.devices.connected("pump-1")
+    post.commands.acknowledge("b", True, None, post.clock.now_us())
+    post.pass_time(11)
+    assert [one.id for one in post.sender.sent] == ["b", "c", "c"]
+    assert post.records() == [("a", "cancelled"), ("b", "acknowledged"), ("c", "sent")]
+
+
+@pytest.mark.parametrize("number_first", [True, False])
+def test_an_effect_shows_in_columns(post, number_first):
+    entity_id = f"urn:ngsi-ld:Pump:{number_first}"
+    if number_first:
+        SERIES.number_of(entity_id, "Pump", "flow")
+    command = post.request(effect=ExpectedEffect(entity_id, "flow", 1.5, 0.1))
+
+    def rows(*values):
+        number, other = (SERIES.number_of(one, "Pump", "flow") for one in (entity_id, "urn:ngsi-ld:Pump:other"))
+        series = np.array([other, *[number] * len(values)], np.int32)
+        times = np.full(len(series), post.clock.now_us(), np.int64)
+        return LogBatch(1, 0, "test", (), columns=Columns(series, times, np.array([1.5, *values], np.float64)))
+
+    post.commands.apply(rows(1.0, 1.2))
+    assert post.state(command) == "sent"
+    post.commands.apply(rows(1.0, 1.6))
+    assert post.state(command) == "effect_seen"
+    assert post.commands._awaited.rows(rows(1.5).columns).tolist() == []

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
+from sqlalchemy import Connection
+
+from gulou.access import AuditDraft, Principal
 from gulou.connectivity.commands.model import Command
 from gulou.connectivity.devices import Device
+
+
+class AuditEntries(Protocol):
+    """Records who asked for what."""
+
+    def record(
+        self,
+        principal: Principal,
+        action: str,
+        object_type: str,
+        object_id: str,
+        details: dict[str, Any] | None = None,
+        *,
+        connection: Connection | None = None,
+    ) -> None: ...
+
+    def record_all(self, entries: Iterable[AuditDraft], connection: Connection) -> None:
+        """Record many in an open transaction."""
 
 
 class CommandSender(Protocol):

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import structs
 
-from gulou.access import Principal
+from gulou.access import AuditDraft, Principal
 from gulou.connectivity.bus import Bus
 from gulou.connectivity.commands.active import ActiveCommands
-from gulou.connectivity.commands.events import CommandChanged
+from gulou.connectivity.commands.awaited import AwaitedSeries
+from gulou.connectivity.commands.events import CommandChanged, CommandsIssued
 from gulou.connectivity.commands.model import Command, CommandPage, CommandQuery, CommandRequest, CommandState
-from gulou.connectivity.commands.ports import CommandSender, DeviceBook
+from gulou.connectivity.commands.ports import AuditEntries, CommandSender, DeviceBook
 from gulou.connectivity.commands.request import make_command
 from gulou.connectivity.commands.settings import CommandSettings
 from gulou.connectivity.commands.store_sql import (
     delete_ended,
     find_command,
     insert_command,
+    insert_commands,
     list_page,
     load_active,
+    recent_ids,
+    recorded,
     update_commands,
 )
-from gulou.connectivity.devices import AuditTrail, DeviceConnected
-from gulou.connectivity.intake import LogBatch, Reading, load_position, save_position
+from gulou.connectivity.devices import DeviceConnected
+from gulou.connectivity.intake import LogBatch, Reading, SeriesCatalogue, load_position, reading_at, save_position
 from gulou.connectivity.outbox import Outbox
 from gulou.kernel.clock import SECOND_US, Clock
-from gulou.kernel.errors import Conflict, NotFound, Unavailable
+from gulou.kernel.errors import Conflict, GulouError, NotFound, Unavailable
 from gulou.kernel.ids import new_id
 from gulou.records import Database
 
@@ -41,21 +48,31 @@ _ROUNDING = 1e-9
 class CommandService:
     """Gives commands to devices and follows them to their end. Safe from any thread; a consumer of the log.
 
-    A request is durable before it is sent. What a device answers is kept in memory and written within a second
-    (``tick``): if that is lost in a crash, the command is sent again under the same id, which devices take as the same.
+    A person's request is durable before it is sent. What is issued for a cause that is durable itself (``issue``) is
+    sent at once and recorded just after, many in one transaction. What a device answers is kept in memory and written
+    within a second (``tick``). Whatever of this is lost in a crash, the command is sent again under the same id, which
+    devices take as the same, and has one record.
+
+    Args:
+        series: the intake's catalogue; None: columns are made objects first.
     """
+
+    takes_columns = True
 
     def __init__(
         self,
         database: Database,
         clock: Clock,
         bus: Bus,
-        audit: AuditTrail,
+        audit: AuditEntries,
         devices: DeviceBook,
         *,
         settings: CommandSettings | None = None,
+        series: SeriesCatalogue | None = None,
     ) -> None:
         self.name = "commands"
+        self.takes_columns = series is not None
+        self._series = SeriesCatalogue() if series is None else series
         self._database = database
         self._clock = clock
         self._audit = audit
@@ -64,14 +81,19 @@ class CommandService:
         self._outbox = Outbox(bus)
         self._guard = threading.RLock()
         self._senders: dict[str, CommandSender] = {}
-        self._active = ActiveCommands()
+        self._awaited = AwaitedSeries(self._series)
+        self._active = ActiveCommands(self._awaited)
         self._dirty: dict[str, Command] = {}
+        self._unrecorded: dict[str, _Issued] = {}
+        self._recording = threading.Lock()
+        self._known = OrderedDict.fromkeys(recent_ids(database, self._settings.remembered))
         self._durable = self._applied = load_position(database, self.name)
         self._retry_due_us = 0
         self._forget_due_us = 0
         for command in load_active(database):
             self._active.put(command)
         bus.subscribe(DeviceConnected, self._on_connected, name="commands")
+        bus.subscribe(CommandsIssued, self._record_issued, name="commands.record", lossless=False, batch=True)
 
     # --- asked by people, rules and incidents --------------------------------------------------------------------
 
@@ -101,12 +123,30 @@ class CommandService:
             if len(self._active) >= self._settings.max_active:
                 raise Unavailable("command.too_many", limit=self._settings.max_active)
             self._store(command, device.department, principal)
+            self._remember(command_id)
             self._active.put(command)
             self._outbox.add(CommandChanged(at_us=now_us, command=command))
             self._try_send(command)
             current = self._active.get(command_id) or self._dirty.get(command_id) or command
         self._outbox.flush()
         return current
+
+    def issue(self, requests: Sequence[CommandRequest], principal: Principal) -> list[Command | GulouError]:
+        """Send commands at once, and record them just after.
+
+        For causes that are durable already, and that would ask again after a crash: each request has the id that
+        follows from its cause. One that was issued or requested before is not sent again.
+
+        Returns:
+            For each request the command as it stands, or why it is refused, as ``request`` raises it.
+        """
+        now_us = self._clock.now_us()
+        with self._guard:
+            outcomes = [self._issue_one(request, principal, now_us) for request in requests]
+            if self._unrecorded:
+                self._outbox.add(CommandsIssued(at_us=now_us))
+        self._outbox.flush()
+        return outcomes
 
     def cancel(self, command_id: str, principal: Principal) -> Command:
         """Take back a command that was not sent yet.
@@ -115,7 +155,8 @@ class CommandService:
             NotFound: ``command.unknown``.
             Conflict: ``command.not_waiting``: it was sent or has ended.
         """
-        with self._guard:
+        self._write()  # so that it has a record
+        with self._recording, self._guard:
             command = self.get_command(command_id)
             device = self._devices.find_device(command.device_id)
             principal.require("device.command", None if device is None else device.department)
@@ -197,6 +238,11 @@ class CommandService:
             for reading in batch.readings:
                 if self._active.expects(reading.entity_id, reading.property):
                     self._observe(reading)
+            if batch.columns is not None:
+                with self._guard:
+                    rows = self._awaited.rows(batch.columns)
+                for row in rows.tolist():
+                    self._observe(reading_at(batch.columns, row, self._series))
             self._outbox.flush()
         self._applied = max(self._applied, batch.sequence)
 
@@ -211,8 +257,11 @@ class CommandService:
             retry = now_us >= self._retry_due_us
             if retry:
                 self._retry_due_us = now_us + round(self._settings.retry_waiting_s * SECOND_US)
-            for command in self._active.all():
-                self._look_at(command, now_us, retry=retry)
+            for command in self._active.take_due(now_us):
+                self._look_at(command, now_us)
+            for command in self._active.requested() if retry else ():
+                if (device := self._devices.find_device(command.device_id)) is not None and device.online:
+                    self._try_send(command)
         self._outbox.flush()
         self._write()
         if now_us >= self._forget_due_us:
@@ -229,6 +278,8 @@ class CommandService:
     def _find(self, command_id: str) -> Command | None:
         with self._guard:
             known = self._active.get(command_id) or self._dirty.get(command_id)
+            if known is None and command_id in self._unrecorded:
+                known = self._unrecorded[command_id].command
         return known or find_command(self._database, command_id)
 
     def _store(self, command: Command, department: str | None, principal: Principal) -> None:
@@ -236,6 +287,40 @@ class CommandService:
         with self._database.transaction(urgent=True) as connection:
             insert_command(connection, command, department)
             self._audit.record(principal, "command.requested", "command", command.id, details, connection=connection)
+
+    def _issue_one(self, request: CommandRequest, principal: Principal, now_us: int) -> Command | GulouError:
+        command_id = request.id or new_id("cmd", self._clock)
+        if command_id in self._known:
+            earlier = self._find(command_id)
+            if earlier is not None and earlier.device_id == request.device_id:
+                return earlier
+            if earlier is not None:
+                return Conflict("command.id_taken", id=command_id, device_id=earlier.device_id)
+        try:
+            device = self._devices.get_device(request.device_id)
+            principal.require("device.command", device.department)
+            if not device.enabled:
+                raise Conflict("device.disabled", device_id=device.id)
+            if len(self._active) + len(self._unrecorded) >= self._settings.max_active:
+                raise Unavailable("command.too_many", limit=self._settings.max_active)
+            command = make_command(request, command_id, principal, now_us, self._settings.max_parameters_bytes)
+        except GulouError as error:
+            return error
+        self._remember(command_id)
+        self._active.put(command)
+        self._unrecorded[command_id] = _Issued(command, device.department, principal)
+        if not self._try_send(command):
+            self._outbox.add(CommandChanged(at_us=now_us, command=command))
+        return self._active.get(command_id) or self._dirty.get(command_id) or command
+
+    def _remember(self, command_id: str) -> None:
+        self._known[command_id] = None
+        if len(self._known) > self._settings.remembered:
+            self._known.popitem(last=False)
+
+    def _record_issued(self, _messages: list[CommandsIssued]) -> None:
+        """Record what was issued since; while this runs, the next ones gather."""
+        self._write()
 
     def _change(
         self, command: Command, state: CommandState, *, reason: str | None = None, ended: bool = False
@@ -263,12 +348,10 @@ class CommandService:
             self._change(attempt, "sent")
         return True
 
-    def _look_at(self, command: Command, now_us: int, *, retry: bool) -> None:
+    def _look_at(self, command: Command, now_us: int) -> None:
         if command.state == "requested":
             if now_us >= command.expires_at_us:
                 self._change(command, "expired", reason="command.expired", ended=True)
-            elif retry and (device := self._devices.find_device(command.device_id)) is not None and device.online:
-                self._try_send(command)
         elif command.state == "sent" and _passed(command.sent_at_us, command.acknowledge_within_s, now_us):
             self._send_again(command)
         elif command.state == "acknowledged" and _passed(command.acknowledged_at_us, command.effect_within_s, now_us):
@@ -292,21 +375,59 @@ class CommandService:
                     self._change(noted, "effect_seen", ended=True)
 
     def _write(self, position: int | None = None) -> None:
-        with self._guard:
-            changed = list(self._dirty.values())
-            moved = position is not None and position > self._durable
-            if not changed and not moved:
-                return
+        """Write what changed. The lock is not held while the disk works: commands go out meanwhile."""
+        with self._recording:
+            with self._guard:
+                issued, changed = dict(self._unrecorded), dict(self._dirty)
+                moved = position is not None and position > self._durable
+                if not issued and not changed and not moved:
+                    return
+                stand = {one: self._active.get(one) or changed.get(one) or held.command for one, held in issued.items()}
             with self._database.transaction(urgent=True) as connection:
-                update_commands(connection, changed)
+                there = recorded(connection, list(issued))
+                new = [held for one, held in issued.items() if one not in there]
+                insert_commands(connection, [(stand[one.command.id], one.department) for one in new])
+                self._audit.record_all([one.draft for one in new], connection)
+                ended = {one for one, has_ended in there.items() if has_ended}
+                inserted = issued.keys() - there.keys()
+                update_commands(
+                    connection, [command for one, command in changed.items() if one not in inserted | ended]
+                )
                 if position is not None and moved:
                     save_position(connection, self.name, position)
-            self._dirty.clear()
-            if position is not None and moved:
-                self._durable = position
+            with self._guard:
+                self._forget_written(issued, changed, ended)
+                if position is not None and moved:
+                    self._durable = position
+
+    def _forget_written(self, issued: dict[str, _Issued], changed: dict[str, Command], ended: set[str]) -> None:
+        for command_id in issued:
+            del self._unrecorded[command_id]
+        for command_id, command in changed.items():
+            if self._dirty.get(command_id) is command:
+                del self._dirty[command_id]
+        for command_id in ended:  # sent once more, and ended before a restart: its record stands
+            self._dirty.pop(command_id, None)
+            again = self._active.get(command_id)
+            if again is not None:
+                self._active.put(structs.replace(again, ended_at_us=again.requested_at_us))
 
     def _on_connected(self, message: DeviceConnected) -> None:
         self.device_available(message.device_id)
+
+
+class _Issued(NamedTuple):
+    """A command that was issued and has no record yet."""
+
+    command: Command
+    department: str | None
+    principal: Principal
+
+    @property
+    def draft(self) -> AuditDraft:
+        command = self.command
+        details = {"device_id": command.device_id, "name": command.name, "cause": command.cause}
+        return AuditDraft(self.principal, "command.requested", "command", command.id, details)
 
 
 def _passed(since_us: int | None, wait_s: float, now_us: int) -> bool:

@@ -21,4 +21,9 @@ class CommandSettings(BaseModel):
         ge=0,
         description="How often a command is tried again that its online device did not take, seconds.",
     )
+    remembered: int = Field(
+        default=200_000,
+        ge=1_000,
+        description="Ids of the newest commands that are kept in memory, to know one that is asked for again.",
+    )
     keep_days: float = Field(default=400, gt=0, description="Days for which ended commands are kept.")

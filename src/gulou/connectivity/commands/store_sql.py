@@ -15,6 +15,7 @@ from gulou.kernel.errors import Invalid
 from gulou.records import Database
 
 _MAX_PAGE = 1_000
+_IDS_AT_ONCE = 500
 
 
 def load_active(database: Database) -> list[Command]:
@@ -29,6 +30,30 @@ def find_command(database: Database, command_id: str) -> Command | None:
     with database.reading() as connection:
         row = connection.execute(select(commands).where(commands.c.id == command_id)).mappings().one_or_none()
     return None if row is None else _from_row(row)
+
+
+def recent_ids(database: Database, limit: int) -> list[str]:
+    """Return the ids of the newest commands, oldest first; at start."""
+    query = select(commands.c.id).order_by(commands.c.requested_at_us.desc(), commands.c.id.desc()).limit(limit)
+    with database.reading() as connection:
+        return [row.id for row in connection.execute(query)][::-1]
+
+
+def recorded(connection: Connection, ids: list[str]) -> dict[str, bool]:
+    """Return which of these commands are recorded already, and whether they have ended."""
+    found: dict[str, bool] = {}
+    for start in range(0, len(ids), _IDS_AT_ONCE):
+        part = ids[start : start + _IDS_AT_ONCE]
+        query = select(commands.c.id, commands.c.ended_at_us).where(commands.c.id.in_(part))
+        found.update({row.id: row.ended_at_us is not None for row in connection.execute(query)})
+    return found
+
+
+def insert_commands(connection: Connection, new: list[tuple[Command, str | None]]) -> None:
+    """Insert commands, each with its device's department."""
+    if new:
+        rows = [{**_to_row(command), "department": department} for command, department in new]
+        connection.execute(insert(commands), rows)
 
 
 def insert_command(connection: Connection, command: Command, department: str | None) -> None:
