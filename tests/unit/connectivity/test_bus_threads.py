@@ -125,3 +125,20 @@ def test_what_waits_comes_in_one_list_and_a_bad_message_takes_no_other_with_it(b
     assert seen == [[0], [1, 2, 3, 4], [1], [2], [3], [4]]
     (status,) = bus.status()
     assert (status.delivered, status.failed, status.last_error, status.most_queued) == (4, 1, "AssertionError", 4)
+
+
+def test_a_direct_subscriber_has_handled_it_when_publish_returns(bus):
+    seen = []
+
+    def handle(message):
+        seen.append((message.number, threading.current_thread()))
+        assert message.number
+
+    subscription = bus.subscribe(Rang, handle, name="direct", direct=True)
+    bus.publish(Rang(at_us=0, number=1))
+    assert seen == [(1, threading.current_thread())]
+    bus.publish(Rang(at_us=0, number=0))
+    assert (subscription.status().delivered, subscription.status().failed) == (1, 1)
+    subscription.cancel()
+    bus.publish(Rang(at_us=0, number=2))
+    assert len(seen) == 2

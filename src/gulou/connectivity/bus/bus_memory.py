@@ -46,6 +46,7 @@ class MemoryBus:
         bound: int = 10_000,
         lossless: bool = True,
         batch: bool = False,
+        direct: bool = False,
     ) -> _Listener:
         listener = _Listener(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
         with self._changed:

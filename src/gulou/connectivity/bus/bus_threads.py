@@ -48,8 +48,10 @@ class InProcessBus:
         bound: int = 10_000,
         lossless: bool = True,
         batch: bool = False,
+        direct: bool = False,
     ) -> _Subscriber:
-        subscriber = _Subscriber(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
+        make = _DirectSubscriber if direct else _Subscriber
+        subscriber = make(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
         with self._settled:
             if self._closed:
                 raise Unavailable("bus.closed", subscriber=name)
@@ -182,17 +184,20 @@ class _Subscriber:
 
     def _run(self) -> None:
         while (messages := self._take()) is not None:
-            if self._batch:
-                errors = deliver_all(self._name, self._handler, messages)
-            else:
-                error = deliver(self._name, self._handler, messages[0])
-                errors = [] if error is None else [error]
-            with self._changed:
-                self._delivered += len(messages) - len(errors)
-                self._failed += len(errors)
-                self._batches += self._batch
-                self._last_error = errors[-1] if errors else self._last_error
+            self._handle(messages)
             self._bus._count(-len(messages))
+
+    def _handle(self, messages: list[Message]) -> None:
+        if self._batch:
+            errors = deliver_all(self._name, self._handler, messages)
+        else:
+            error = deliver(self._name, self._handler, messages[0])
+            errors = [] if error is None else [error]
+        with self._changed:
+            self._delivered += len(messages) - len(errors)
+            self._failed += len(errors)
+            self._batches += self._batch
+            self._last_error = errors[-1] if errors else self._last_error
 
     def _take(self) -> list[Message] | None:
         """Return what is handled next: one message, or all that wait; None at the end."""
@@ -204,3 +209,18 @@ class _Subscriber:
             messages = [self._queue.popleft() for _ in range(count)]
             self._changed.notify_all()
             return messages
+
+
+class _DirectSubscriber(_Subscriber):
+    """Handles on the publisher's thread."""
+
+    def start(self) -> None:
+        """Nothing runs."""
+
+    def put(self, message: Message, *, may_wait: bool) -> None:
+        if not self._cancelled:
+            self._handle([message])
+
+    def cancel(self) -> None:
+        self._bus._remove(self)
+        self._cancelled = True

@@ -73,6 +73,7 @@ class Bus(Protocol):
         bound: int = 10_000,
         lossless: bool = True,
         batch: bool = False,
+        direct: bool = False,
     ) -> Subscription:
         """Register a plain (not async) handler.
 
@@ -83,6 +84,8 @@ class Bus(Protocol):
             batch: give all that wait in one list, at most ``MOST_AT_ONCE``, in order. A list that fails is given again
                 message by message, so that a bad one does not take the others with it: the handler must not mind
                 what it had taken already.
+            direct: call the handler on the publisher's thread, before ``publish`` returns; for what takes microseconds
+                and must not wait for a thread to wake. Nothing queues; ``bound`` and ``lossless`` have no effect.
         """
 
     def hears(self, kind: type[Message]) -> bool:

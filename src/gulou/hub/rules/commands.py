@@ -48,9 +48,10 @@ def request_of(detection: Detection, number: int, requested_by: str) -> CommandR
 
 
 class CommandRequester:
-    """Hears detections and requests their commands with ``approval: none``, once each.
+    """Hears detections and issues their commands with ``approval: none``, once each, before it is told to anybody else.
 
-    A command whose cause is long past (Gulou was stopped meanwhile) is not sent any more, and counted.
+    The cause is durable: it is in the log. A command whose cause is long past (Gulou was stopped meanwhile) is not sent
+    any more, and counted.
     """
 
     def __init__(self, bus: Bus, desk: CommandDesk, clock: Clock, settings: RuleSettings | None = None) -> None:
@@ -61,22 +62,23 @@ class CommandRequester:
         self.requested = 0
         self.stale = 0
         self.refused = 0
-        self._subscription: Subscription = bus.subscribe(Detection, self.hear, name="rules.commands")
+        self._subscription: Subscription = bus.subscribe(Detection, self.hear, name="rules.commands", direct=True)
 
     def hear(self, detection: Detection) -> None:
-        """Request what a detection asks for without a person's yes."""
-        for number, command in enumerate(detection.commands):
-            if command.approval != "none":
-                continue
-            if self._clock.now_us() - detection.at_us > self._oldest_us:
-                self.stale += 1
-                continue
-            try:
-                self._desk.request(request_of(detection, number, f"rule:{detection.rule_id}"), self._principal)
-                self.requested += 1
-            except GulouError as error:
+        """Issue what a detection asks for without a person's yes."""
+        if not detection.commands:
+            return
+        wanted = [number for number, command in enumerate(detection.commands) if command.approval == "none"]
+        if wanted and self._clock.now_us() - detection.at_us > self._oldest_us:
+            self.stale += len(wanted)
+            return
+        requests = [request_of(detection, number, f"rule:{detection.rule_id}") for number in wanted]
+        for outcome in self._desk.issue(requests, self._principal) if requests else ():
+            if isinstance(outcome, GulouError):
                 self.refused += 1
-                _log.warning("command of %s refused: %s", detection.rule_id, error.code)
+                _log.warning("command of %s refused: %s", detection.rule_id, outcome.code)
+            else:
+                self.requested += 1
 
     def catch_up(self, source: DetectionSource) -> None:
         """Request what a crash kept from being requested; the commands' own ids keep them from being sent twice."""

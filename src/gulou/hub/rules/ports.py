@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gulou.access import Principal
 from gulou.connectivity.commands import Command, CommandRequest
 from gulou.connectivity.intake import Reading
 from gulou.hub.rules.events import Detection
+from gulou.kernel.errors import GulouError
 
 
 class PropertySource(Protocol):
@@ -60,9 +61,10 @@ class DeviceFinder(Protocol):
 
 
 class CommandDesk(Protocol):
-    """Where commands are requested: the command service."""
+    """Where commands are issued: the command service."""
 
-    def request(self, request: CommandRequest, principal: Principal) -> Command: ...
+    def issue(self, requests: Sequence[CommandRequest], principal: Principal) -> list[Command | GulouError]:
+        """Send at once, record just after; for each request the command, or why it is refused."""
 
 
 class DetectionSource(Protocol):

@@ -68,10 +68,11 @@ class Desk:
         self.requests = {}
         self.refusal = None
 
-    def request(self, request, principal):
+    def issue(self, requests, principal):
         if self.refusal is not None:
-            raise self.refusal
-        self.requests[request.id] = request
+            return [self.refusal for _ in requests]
+        self.requests |= {request.id: request for request in requests}
+        return requests
 
 
 def detection(at_us, **given):
