@@ -48,6 +48,7 @@ $(VENV)/.setup: $(UV) requirements.lock pyproject.toml hatch_build.py $(CONSOLE)
 	@$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --reinstall-package gulou -e .
 	@$(BIN)/python -m compileall -q src/gulou  # starts must not wait for it, also where Python may not write caches
+	@$(BIN)/python -W ignore -m gulou.cli.compile
 	@touch $@
 
 $(VENV)/.setup-dev: $(VENV)/.setup requirements-dev.lock

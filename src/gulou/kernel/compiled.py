@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
+
+_log = logging.getLogger(__name__)
+_LONG_S = 0.5
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +35,20 @@ def compiled(*signatures: str) -> Callable[[F], F]:
         if not COMPILED:
             return function
         wanted = list(signatures) if signatures else None
-        return cast(F, numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False)(function))
+        begun = time.perf_counter()
+        made = numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False)(function)
+        _tell(time.perf_counter() - begun)
+        return cast(F, made)
 
     return decorate
+
+
+def _tell(took_s: float) -> None:
+    """Say once why a first start takes long; ``make setup`` compiles beforehand."""
+    global _told  # noqa: PLW0603
+    if took_s > _LONG_S and not _told:
+        _told = True
+        _log.warning("compiling for this machine: half a minute, this once")
+
+
+_told = False
