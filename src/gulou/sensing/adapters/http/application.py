@@ -9,28 +9,26 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
 from gulou.connectivity.commands.model import Command
-from gulou.connectivity.intake import Flaw, Payload, Receipt, Submission
+from gulou.connectivity.intake import Flaw, Payload, Submission
 from gulou.kernel.clock import to_rfc3339
 from gulou.kernel.errors import Denied, Fault, GulouError, Invalid, NotFound, Unavailable
 from gulou.kernel.messages import render
+from gulou.sensing.adapters.http.carrying import MOST_PROBLEMS, SOURCE, Carrier, Outcome
+from gulou.sensing.adapters.http.columns import Part
 from gulou.sensing.adapters.http.exchange import Receive, Request, Scope, Send, answer, refuse
 from gulou.sensing.adapters.http.mailbox import Mailbox, Waiter
-from gulou.sensing.adapters.http.reading import ADDRESS, BodyReader, Sender
+from gulou.sensing.adapters.http.reading import ADDRESS, SMALL_BYTES, BodyReader, Sender
 from gulou.sensing.adapters.http.settings import HttpSettings
-from gulou.sensing.sdk import AdapterContext, Counters
+from gulou.sensing.sdk import AdapterContext, Counters, Mapping
 
 _log = logging.getLogger(__name__)
-SOURCE = "http"
-_MOST_READINGS = 20_000
-_MOST_PROBLEMS = 20
-_PARSE_INLINE_BYTES = 32_768
 _KEPT_KEYS = 10_000
 _LONGEST_KEY = 200
 
@@ -52,6 +50,7 @@ class IngestApplication:
         self._adapter = adapter
         self._reader = BodyReader(context)
         self._pool = ThreadPoolExecutor(4, "http-ingest")
+        self._bodies = ThreadPoolExecutor(4, "http-bodies")
         self._mailbox = Mailbox(settings.max_waiting_devices)
         self._requests = 0
         self._bytes = 0
@@ -75,6 +74,7 @@ class IngestApplication:
         """Take nothing more; idempotent."""
         self._closed = True
         self._pool.shutdown(wait=False)
+        self._bodies.shutdown(wait=False)
 
     def send_command(self, command: Command) -> bool:
         """Hand a command to a device that waits for one. Any thread."""
@@ -167,50 +167,54 @@ class IngestApplication:
             if key is not None and key in self._answered:
                 await answer(send, 200, {**self._answered[key], "repeated": True})
                 return
-            precision = request.query.get("precision", "ns")
-            if len(body) <= _PARSE_INLINE_BYTES:
-                payloads = self._reader.read(body, request.content_type, sender, mapping, precision)
-            else:
-                loop = asyncio.get_running_loop()
-                payloads = await loop.run_in_executor(
-                    self._pool, self._reader.read, body, request.content_type, sender, mapping, precision
-                )
-            name = mapping.name if mapping is not None else None
-            receipts = [
-                await self._submit(group, name, key, number, came_at_s)
-                for number, group in enumerate(_groups(payloads), start=1)
-            ]
+            outcome = await self._take(request, sender, mapping, body, key, came_at_s)
         finally:
             self._release(reserved)
-        await self._answer_readings(send, request, payloads, receipts, key)
+        await self._answer_readings(send, request, outcome, key)
 
-    async def _submit(
-        self, group: tuple[Payload, ...], mapping: str | None, key: str | None, number: int, came_at_s: float
-    ) -> Receipt:
-        submission = Submission(SOURCE, self._adapter, group, mapping, key, number if key is not None else None)
-        receipt = await asyncio.wrap_future(self._context.intake.submit(submission))
-        self._counters.took(receipt, time.perf_counter() - came_at_s)
-        return receipt
+    async def _take(
+        self,
+        request: Request,
+        sender: Sender,
+        mapping: Mapping | None,
+        body: bytes,
+        key: str | None,
+        came_at_s: float,
+    ) -> Outcome:
+        """Read a body and wait until all of it is durable: a small one here, a large one beside the loop."""
+        name = mapping.name if mapping is not None else None
+        carrier = Carrier(self._context.intake, self._counters, self._adapter, name, key, came_at_s)
+        precision = request.query.get("precision", "ns")
 
-    async def _answer_readings(
-        self, send: Send, request: Request, payloads: Sequence[Payload], receipts: Sequence[Receipt], key: str | None
-    ) -> None:
-        flaws = [flaw for payload in payloads for flaw in payload.flaws]
+        def read() -> Iterator[Part]:
+            return self._reader.parts(body, request.content_type, sender, mapping, precision)
+
+        if len(body) <= SMALL_BYTES:
+            for part in read():
+                future = carrier.send(part)
+                if future is not None:
+                    carrier.got(await asyncio.wrap_future(future))
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._bodies, carrier.carry, read)
+        if sender.device_id is not None:
+            self._context.devices.seen(sender.device_id, self._context.clock.now_us())
+        return carrier.outcome
+
+    async def _answer_readings(self, send: Send, request: Request, outcome: Outcome, key: str | None) -> None:
         # What the intake rejected, which knows the range, the unit and the clock too; a repeated receipt tells nothing.
-        told = [flaw for receipt in receipts for flaw in receipt.problems] or flaws
+        told = outcome.told or outcome.flaws
         content: dict[str, Any] = {
-            "received": sum(receipt.received for receipt in receipts),
-            "stored": sum(receipt.stored for receipt in receipts),
-            "rejected": sum(receipt.rejected for receipt in receipts),
-            "problems": [_problem(flaw, request.language) for flaw in told[:_MOST_PROBLEMS]],
+            "received": outcome.received,
+            "stored": outcome.stored,
+            "rejected": outcome.rejected,
+            "problems": [_problem(flaw, request.language) for flaw in told[:MOST_PROBLEMS]],
         }
-        if any(receipt.repeated for receipt in receipts):
+        if outcome.repeated:
             content["repeated"] = True
         if key is not None:
             self._remember(key, content)
-        whole = [flaw for flaw in flaws if not flaw.where and flaw.code == "payload.malformed"]
-        if whole and len(payloads) == 1 and not payloads[0].readings:
-            error = Invalid(whole[0].code, **whole[0].params)
+        if outcome.malformed is not None:
+            error = Invalid(outcome.malformed.code, **outcome.malformed.params)
             await refuse(send, error, request.language, self._settings.retry_after_s, receipt=content)
             return
         await answer(send, 200, content)
@@ -326,20 +330,6 @@ class IngestApplication:
         payload = Payload(body, ADDRESS, (), (Flaw(error.code, error.params),), device_id)
         submission = Submission(SOURCE, self._adapter, (payload,))
         self._counters.took(await asyncio.wrap_future(self._context.intake.submit(submission)), 0.0)
-
-
-def _groups(payloads: Sequence[Payload]) -> list[tuple[Payload, ...]]:
-    """Cut into submissions of a size that the intake takes."""
-    groups: list[list[Payload]] = []
-    size = _MOST_READINGS
-    for payload in payloads:
-        more = len(payload.readings) + len(payload.flaws)
-        if not groups or size + more > _MOST_READINGS:
-            groups.append([])
-            size = 0
-        groups[-1].append(payload)
-        size += more
-    return [tuple(group) for group in groups]
 
 
 def _problem(flaw: Flaw, language: str) -> dict[str, str]:

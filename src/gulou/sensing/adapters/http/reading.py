@@ -1,14 +1,15 @@
-"""From a request's body to payloads: one per row where the format has rows, so that a reject keeps just its row."""
+"""From a request's body to parts: columns where that is possible, else payloads, one per row where there are rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from gulou.connectivity.intake import Flaw, Payload, Reading
 from gulou.kernel.errors import Invalid
+from gulou.sensing.adapters.http.columns import ColumnReader, Part, Way, cut_payloads, learning
 from gulou.sensing.sdk import (
     AdapterContext,
     DeviceFormat,
@@ -19,13 +20,16 @@ from gulou.sensing.sdk import (
     read_program_point,
     read_row,
 )
-from gulou.sensing.sdk.formats import looks_like_senml, parse_lines, read_csv, read_json
+from gulou.sensing.sdk.formats import looks_like_senml, parse_line, parse_lines, precision_ns, read_csv, read_json
+from gulou.sensing.sdk.mapping import KEPT_RAW_BYTES, Item
 
 ADDRESS = "/ingest/v1/readings"
 _JSON = frozenset(("application/json", "application/ld+json", ""))
 _NDJSON = frozenset(("application/x-ndjson", "application/ndjson", "application/jsonl"))
 _LINE = frozenset(("text/plain", "application/vnd.influx.line-protocol"))
 _SENML = {"application/senml+json": "senml", "application/senml+cbor": "senml-cbor"}
+SMALL_BYTES = 512
+"""Up to here a body is a few readings: quicker as objects, on the event loop, than a kernel is called in a thread."""
 _KNOWN = ", ".join(sorted((_JSON | _NDJSON | _LINE | _SENML.keys() | {"text/csv"}) - {""}))
 
 
@@ -52,6 +56,9 @@ class BodyReader:
     def __init__(self, context: AdapterContext) -> None:
         self._context = context
         self._format = DeviceFormat(context.devices)
+        self._columns = None
+        if context.vocabulary is not None:
+            self._columns = ColumnReader(context.intake, context.devices, context.vocabulary)
 
     def mapping_of(self, sender: Sender, name: str | None) -> Mapping | None:
         """Return the mapping to use: as asked for, else the device's own. Raises NotFound ``mapping.unknown``."""
@@ -59,6 +66,24 @@ class BodyReader:
             device = self._context.devices.find_device(sender.device_id)
             name = device.mapping if device is not None else None
         return self._context.mappings.get(name) if name is not None else None
+
+    def parts(
+        self, body: bytes, content_type: str, sender: Sender, mapping: Mapping | None, precision: str
+    ) -> Iterator[Part]:
+        """Read a body into what the intake is given, in its order.
+
+        Raises:
+            Invalid: as ``read``, before the first part.
+        """
+        parts = None
+        if self._columns is not None and mapping is None and len(body) > SMALL_BYTES:
+            if content_type in _LINE:
+                parts = self._line_parts(self._columns, body, sender, precision)
+            elif content_type in _NDJSON or (content_type in _JSON and body.lstrip()[:1] == b"["):
+                parts = self._row_parts(self._columns, body, sender, content_type not in _NDJSON)
+        if parts is None:
+            return cut_payloads(self.read(body, content_type, sender, mapping, precision))
+        return parts
 
     def read(
         self, body: bytes, content_type: str, sender: Sender, mapping: Mapping | None, precision: str
@@ -76,6 +101,58 @@ class BodyReader:
         else:
             payloads = self._of_program(body, content_type, precision)
         return payloads if sender.program is None else [_permitted(one, sender.program) for one in payloads]
+
+    def _line_parts(self, columns: ColumnReader, body: bytes, sender: Sender, precision: str) -> Iterator[Part]:
+        """Read line protocol; lines that do not fit the columns are read as ``read`` does it."""
+        unit_ns = precision_ns(precision)
+        device_id, program = sender.device_id, sender.program
+        now_us = self._context.clock.now_us()
+        known = columns.known
+
+        def items(line: bytes) -> list[Item]:
+            point = parse_line(line, unit_ns)
+            if isinstance(point, Invalid):
+                return [("", Flaw(point.code, point.params))]
+            if device_id is None:
+                return read_program_point(point)
+            return self._format.read_point(device_id, point, "", now_us)
+
+        def general(line: bytes) -> Payload:
+            if device_id is not None:
+                return self._format.read(device_id, line, ADDRESS, now_us, "line", precision)
+            return _allowed(payload_of(items(line), line, ADDRESS), program)
+
+        def learn(line: bytes) -> bool:
+            return learning.line(known, line, items(line), device_id, program)
+
+        way = Way(general, _raw_of(device_id), learn)
+        return columns.lines(
+            body,
+            way,
+            unit_ns=unit_ns,
+            default_us=None if device_id is None else now_us,
+            device_id=device_id,
+            program=program,
+        )
+
+    def _row_parts(self, columns: ColumnReader, body: bytes, sender: Sender, listed: bool) -> Iterator[Part] | None:
+        """Read JSON rows or objects; None where all of the body must be read by ``read``."""
+        device_id, program = sender.device_id, sender.program
+        now_us = self._context.clock.now_us()
+        known = columns.known
+
+        def general(item: bytes) -> Payload:
+            if device_id is not None:
+                return self._format.read(device_id, item, ADDRESS, now_us)
+            return _allowed(_program_row(item), program)
+
+        def learn(item: bytes) -> bool:
+            if device_id is None:
+                return learning.row(known, item, program)
+            return learning.channels(known, item, device_id, self._format, now_us)
+
+        way = Way(general, _raw_of(device_id), learn)
+        return columns.rows(body, way, listed=listed, now_us=now_us, device_id=device_id, program=program)
 
     def _of_device(self, body: bytes, kind: str, device_id: str, precision: str, now_us: int) -> list[Payload]:
         if kind in _SENML:
@@ -164,6 +241,14 @@ def _program_lines(body: bytes, precision: str) -> Iterator[Payload]:
             yield _flawed(line, point, None)
         else:
             yield payload_of(read_program_point(point), line, ADDRESS)
+
+
+def _raw_of(device_id: str | None) -> Callable[[bytes], Payload]:
+    return lambda raw: Payload(raw[:KEPT_RAW_BYTES], ADDRESS, device_id=device_id)
+
+
+def _allowed(payload: Payload, program: Program | None) -> Payload:
+    return payload if program is None else _permitted(payload, program)
 
 
 def _flawed(raw: bytes, error: Invalid, device_id: str | None) -> Payload:

@@ -1,6 +1,6 @@
 """Payload formats that several adapters and the mappings share: pure functions from bytes to records."""
 
-from gulou.sensing.sdk.formats.line import Point, parse_lines, split_lines
+from gulou.sensing.sdk.formats.line import Point, parse_line, parse_lines, precision_ns, split_lines
 from gulou.sensing.sdk.formats.rows import read_csv, read_json, read_ndjson
 from gulou.sensing.sdk.formats.senml import (
     SenmlRecord,
@@ -15,7 +15,9 @@ __all__ = [
     "Point",
     "SenmlRecord",
     "looks_like_senml",
+    "parse_line",
     "parse_lines",
+    "precision_ns",
     "read_csv",
     "read_json",
     "read_ndjson",

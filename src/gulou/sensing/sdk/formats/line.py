@@ -69,14 +69,25 @@ def parse_lines(raw: bytes, precision: str = "ns") -> Iterator[tuple[bytes, Poin
     Raises:
         Invalid: ``payload.precision_unknown``.
     """
+    factor = precision_ns(precision)
+    for line in split_lines(raw):
+        yield line, parse_line(line, factor)
+
+
+def precision_ns(precision: str) -> int:
+    """Return how many nanoseconds one unit of time is. Raises Invalid ``payload.precision_unknown``."""
     factor = _PRECISION_NS.get(precision)
     if factor is None:
         raise Invalid("payload.precision_unknown", value=precision[:20], known=", ".join(_PRECISION_NS))
-    for line in split_lines(raw):
-        try:
-            yield line, _parse(line, factor)
-        except Invalid as error:
-            yield line, error
+    return factor
+
+
+def parse_line(line: bytes, factor_ns: int) -> Point | Invalid:
+    """Read one line, as ``split_lines`` yields it; what is wrong with it is returned, not raised."""
+    try:
+        return _parse(line, factor_ns)
+    except Invalid as error:
+        return error
 
 
 def _parse(line: bytes, factor: int) -> Point:
