@@ -107,7 +107,14 @@ class EngineDomain:
         )
         rule_settings = settings.read("rules", RuleSettings)
         self.rules = RuleService(
-            database, clock, bus, context, devices=self.devices, intake=self.intake, settings=rule_settings
+            database,
+            clock,
+            bus,
+            context,
+            devices=self.devices,
+            intake=self.intake,
+            settings=rule_settings,
+            series=self.intake.series,
         )
         self.requester = CommandRequester(bus, self.commands, clock, rule_settings)
         self.mappings = MappingRegistry()

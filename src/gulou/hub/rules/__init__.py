@@ -2,7 +2,7 @@
 
 from gulou.hub.rules.commands import CommandRequester, command_id, request_of
 from gulou.hub.rules.engine import RuleCounters
-from gulou.hub.rules.events import Detection, ProposedCommand, RuleSetChanged
+from gulou.hub.rules.events import Detection, ProposedCommand, RuleQuarantined, RuleReleased, RuleSetChanged
 from gulou.hub.rules.format import RuleSet
 from gulou.hub.rules.model import SEVERITIES, Rule
 from gulou.hub.rules.ports import (
@@ -31,6 +31,8 @@ __all__ = [
     "Rule",
     "RuleCost",
     "RuleCounters",
+    "RuleQuarantined",
+    "RuleReleased",
     "RuleService",
     "RuleSet",
     "RuleSetChanged",

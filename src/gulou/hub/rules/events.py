@@ -65,3 +65,20 @@ class RuleSetChanged(Message, frozen=True, kw_only=True):
 
     pack: str
     rules: int
+
+
+class RuleQuarantined(Message, frozen=True, kw_only=True):
+    """A rule was put aside: it kept failing, or cost more than its budget; it judges nothing until it is released.
+
+    Args:
+        rule_id: ``<pack>/<rule>``.
+    """
+
+    rule_id: str
+    reason: str
+
+
+class RuleReleased(Message, frozen=True, kw_only=True):
+    """A person let a rule that was put aside judge again; it begins anew."""
+
+    rule_id: str

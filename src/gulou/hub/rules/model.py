@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from gulou.hub.rules.expression import Expression
@@ -51,6 +52,13 @@ class Level:
     hold_us: int = 0
     clear_hold_us: int = 0
 
+    def cuts(self, name: str, *, on: bool) -> Iterable[float]:
+        """Return the values of the property ``name`` at which its way to the other side can change."""
+        if self.limit is not None and self.clear_limit is not None:
+            return (self.clear_limit if on else self.limit,)
+        deciding = self.clear if on and self.clear is not None else self.when
+        return () if deciding is None or deciding.cuts is None else deciding.cuts.get(name, ())
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -63,6 +71,19 @@ class Threshold:
     over_us: int = 0
     per_us: int = 0
     minimum_span_us: int = 0
+
+    @cached_property
+    def lone_input(self) -> str | None:
+        """The one property that all depends on, where it is only compared with constants."""
+        if self.of is not None or (self.value is not None and self.value.plain is None):
+            return None
+        found = set() if self.value is None else set(self.value.inputs)
+        for level in self.levels:
+            for one in (level.when, level.clear):
+                if one is not None and one.cuts is None:
+                    return None
+                found |= set() if one is None else one.inputs
+        return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True)

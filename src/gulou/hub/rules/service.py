@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from gulou.access import Principal
-from gulou.connectivity.bus import Bus
-from gulou.connectivity.intake import Intake, LogBatch, Payload, Reading, Receipt, Submission
-from gulou.hub.rules.engine import Engine, Finding, RuleCounters, State
+from gulou.connectivity.bus import Bus, Message
+from gulou.connectivity.intake import Intake, LogBatch, Payload, Reading, Receipt, SeriesCatalogue, Submission
+from gulou.hub.rules.engine import Change, Engine, Finding, RuleCounters, Snapshot
 from gulou.hub.rules.engine.judge import Judge
-from gulou.hub.rules.events import Detection, RuleSetChanged
+from gulou.hub.rules.events import Detection, RuleQuarantined, RuleReleased, RuleSetChanged
 from gulou.hub.rules.format import RuleSet
 from gulou.hub.rules.format.rule_set import find_derivation_cycle
 from gulou.hub.rules.model import Rule
 from gulou.hub.rules.ports import DeviceFinder, ReadingHistory, Surroundings
 from gulou.hub.rules.settings import RuleSettings
-from gulou.hub.rules.store_sql import Kept, RuleStore, TickRecord
+from gulou.hub.rules.store_sql import Kept, Page, RuleStore, TickRecord
 from gulou.hub.rules.trial import Trial, run_trial
 from gulou.kernel.clock import SECOND_US, Clock
-from gulou.kernel.errors import Conflict, GulouError, NotFound
+from gulou.kernel.errors import Conflict, GulouError, NotFound, Unavailable
 from gulou.records import Database
 
 _DAY_US = 86_400 * SECOND_US
 _WATCH_EVERY_US = 600 * SECOND_US
 _MOST_UNKEPT = 100_000
+_SLICE_NS = 1_000_000
+"""How long the service's lock is held in one go for what can be done in steps."""
+_BREATH_S = 0.0005
+"""Between two such steps, so that who waits for the lock gets it."""
+_BLOCKS_A_STEP = 32
+_VIEWS_A_STEP = 200
+_DONE = object()
+_COUNT_AGAIN_S = 5.0
+_FEW_RULES = 20_000
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -68,9 +80,11 @@ class RuleService:
         surroundings: what is known of entities (the context service).
         devices: which device drives an entity (the device registry); None: no commands are proposed.
         intake: where derived readings go; None: derive rules compute in vain.
+        series: the numbers that columns speak of: ``intake.series``.
     """
 
     name = "rules"
+    takes_columns = True
 
     def __init__(
         self,
@@ -82,6 +96,7 @@ class RuleService:
         devices: DeviceFinder | None = None,
         intake: Intake | None = None,
         settings: RuleSettings | None = None,
+        series: SeriesCatalogue | None = None,
     ) -> None:
         self._clock = clock
         self._bus = bus
@@ -90,64 +105,131 @@ class RuleService:
         self._intake = intake
         self._settings = settings or RuleSettings()
         self._store = RuleStore(database)
-        self._engine = Engine(surroundings, devices)
+        budget = (self._settings.budget_us, self._settings.budget_readings)
+        self._engine = Engine(surroundings, devices, series or SeriesCatalogue(), budget)
         self._lock = threading.RLock()
+        self._changing = threading.RLock()
+        """Held while rules change; never asked for by who holds the lock that guards judging."""
+        self._keeping = threading.Lock()
+        """Held while a checkpoint is written."""
         self._sets: dict[str, RuleSet] = {}
         self._unkept: list[Finding] = []
-        self._gone: dict[tuple[str, str], None] = {}
+        self._written: list[Finding] = []
+        self._gone: list[str] = []
+        self._outbox: deque[Message] = deque()
+        self._barrier: TickRecord | None = None
         self._submissions: list[Future[Receipt]] = []
         self._lost_derived = 0
         kept = self._store.kept()
         self._kept_sequence = self._applied = kept.sequence
         self._last_heard_us = kept.now_us
         self._checkpoint_us = clock.now_us()
+        self._checkpoint_problem: GulouError | None = None
         self._watched_us = 0
         self._replay_until = 0
         self._engine.restore_clock(kept.now_us, kept.listening_since_us)
+        self._engine.restore_lanes(self._store.lanes(kept.sequence))
         self._ticks = self._store.ticks()
+        self._last_tick = self._ticks[-1].number if self._ticks else 0
+        self._aside = self._store.quarantines()
+        self._aside_changed: dict[str, tuple[str, str, int] | None] = {}
+        self._counted: tuple[float, dict[str, Any]] | None = None
         self._started = False
         self._resumed = False
 
     # ---- rules
 
     def load(self, rules: RuleSet) -> None:
-        """Put a pack's rules into force, in place of those it had; all at once or not at all.
+        """Put a pack's rules into force, in place of those it had: the whole pack, or nothing where it is refused.
+
+        Readings are judged meanwhile: each rule of the pack comes into force by itself, within a moment. When this
+        returns, all have, and that is durable.
 
         Raises:
             Conflict: ``rules.derive_conflict``: together with another pack's rules, derived properties would go round.
         """
-        with self._lock:
-            together = [rule for pack, one in self._sets.items() if pack != rules.pack for rule in one.rules]
-            circle = find_derivation_cycle([*together, *rules.rules])
+        with self._changing:
+            sets = [one for pack, one in self._sets.items() if pack != rules.pack]
+            together = [rule for one in (*sets, rules) for rule in one.derivations]
+            circle = find_derivation_cycle(together)
             if circle is not None:
                 raise Conflict("rules.derive_conflict", pack=rules.pack, circle=circle[1])
             self._replace(rules.pack, rules)
 
     def remove(self, pack: str) -> None:
         """Take a pack's rules out of force; what they had raised is cleared. Unknown packs have nothing to remove."""
-        with self._lock:
+        with self._changing:
             self._replace(pack, None)
 
+    def release(self, pack: str, name: str, principal: Principal | None = None) -> None:
+        """Let a rule that was put aside judge again; it begins anew, and what it had raised is cleared.
+
+        Raises:
+            NotFound: ``rules.unknown``.
+            Conflict: ``rules.not_quarantined``.
+        """
+        _require(principal, "rule.write")
+        with self._changing:
+            rule_id = f"{pack}/{name}"
+            self._find(rule_id)
+            judge = self._engine.judges.get(rule_id)
+            if judge is None or judge.quarantined is None:
+                raise Conflict("rules.not_quarantined", rule=rule_id)
+            self._forgive(rule_id)
+            self._carry_out(self._engine.plan_anew(judge))
+            self._bus.publish(RuleReleased(at_us=self._clock.now_us(), rule_id=rule_id))
+            self._keep_now()
+
     def _replace(self, pack: str, rules: RuleSet | None) -> None:
-        before = {rule_id: judge for rule_id, judge in self._engine.judges.items() if judge.rule.pack == pack}
-        fresh = self._engine.replace(pack, rules.rules if rules is not None else ())
-        for rule_id, judge in before.items():
-            after = self._engine.judges.get(rule_id)
-            if after is None or after.rule.state_version != judge.rule.state_version:
-                self._gone.update(dict.fromkeys((rule_id, key) for key in judge.states))
-        for judge in fresh:
-            if judge.rule.id not in before:
-                self._engine.put_back(judge, self._store.states_of(judge.rule.id, judge.rule.state_version))
+        change = self._engine.plan(pack, rules.rules if rules is not None else ())
+        for judge in change.gone:
+            self._forgive(judge.rule.id)
+        for judge in change.fresh:
+            aside = self._aside.get(judge.rule.id)
+            if aside is not None and aside[0] == judge.rule.state_version:
+                judge.quarantined = aside[1]
+        self._carry_out(change)
+        if not self._started:
+            self._put_back(change)
         if rules is None:
             self._sets.pop(pack, None)
         else:
             self._sets[pack] = rules
         if self._started:
-            self._engine.watch_known()
-            self._tell()
-            if self._settled():
-                self._write_checkpoint()
+            self._in_slices(self._engine.watch_known())
+            self._keep_now()
         self._bus.publish(RuleSetChanged(at_us=self._clock.now_us(), pack=pack, rules=len(rules.rules) if rules else 0))
+
+    def _carry_out(self, change: Change) -> None:
+        with self._lock:
+            self._gone.extend(judge.rule.id for judge in change.gone)
+        self._in_slices(self._engine.steps(change))
+
+    def _in_slices(self, steps: Iterator[None]) -> None:
+        """Take steps, letting readings be judged between."""
+        more = True
+        while more:
+            with self._lock:
+                begun_ns = time.perf_counter_ns()
+                while more and time.perf_counter_ns() - begun_ns < _SLICE_NS:
+                    more = next(steps, _DONE) is not _DONE
+                self._tell()
+            if more and self._started:
+                time.sleep(_BREATH_S)
+
+    def _put_back(self, change: Change) -> None:
+        """Give new judges the states that were kept of their rules."""
+        wanted = {judge.rule.id: judge for judge in change.fresh}
+        for rule_id, version, state in self._store.states_of(change.pack) if wanted else ():
+            judge = wanted.get(rule_id)
+            if judge is not None and judge.rule.state_version == version:
+                with self._lock:
+                    self._engine.put_back(judge, (state,))
+
+    def _forgive(self, rule_id: str) -> None:
+        with self._lock:
+            if self._aside.pop(rule_id, None) is not None:
+                self._aside_changed[rule_id] = None
 
     def start(self, last_sequence: int) -> None:
         """Begin, after the packs are loaded: clear what rules raised that are gone, and expect the log's replay.
@@ -159,15 +241,17 @@ class RuleService:
             self._started = True
             self._replay_until = last_sequence
             versions = {rule_id: judge.rule.state_version for rule_id, judge in self._engine.judges.items()}
+            gone: dict[str, None] = {}
             for rule_id, state in self._store.orphans(versions):
-                self._gone[rule_id, state.key] = None
+                gone[rule_id] = None
                 if state.occurrence is not None:
                     self._unkept.append(self._engine.abandon(rule_id, state))
                     self._bus.publish(self._unkept[-1].detection)
-            self._engine.watch_known()
+            self._gone.extend(gone)
             self._run_recorded_ticks()
+        self._in_slices(self._engine.watch_known())
 
-    # ---- the log
+    # ---- the log and the clock
 
     def position(self) -> int:
         """Return the sequence up to which states are durable."""
@@ -187,25 +271,36 @@ class RuleService:
             self._run_recorded_ticks()
 
     def tick(self, now_us: int) -> None:
-        """Let time pass: holds end, silences are noticed. Called about once a second."""
+        """Let time pass: holds end, silences are noticed. Called about once a second, by one thread.
+
+        What falls due is done at once, but told only when the moment has been written down; so is what is found
+        meanwhile, to keep the order. Readings are judged while it is being written.
+        """
         with self._lock:
             if not self._started or self._applied < self._replay_until:
                 return
             self._resume_once(now_us)
-            if now_us - self._watched_us >= _WATCH_EVERY_US:
-                self._watched_us = now_us
-                self._engine.watch_known()
-            if self._engine.has_due(now_us):
-                self._store.add_tick(TickRecord(self._applied, now_us, resumed=False))
+            watching = now_us - self._watched_us >= _WATCH_EVERY_US
+            record = self._barrier
+            if record is None and self._engine.has_due(now_us):
+                record = self._barrier = TickRecord(self._applied, now_us, resumed=False)
                 self._engine.advance(now_us)
                 self._tell()
+        if watching:
+            self._watched_us = now_us
+            self._in_slices(self._engine.watch_known())
+        if record is not None:
+            number = self._store.add_tick(record)
+            with self._lock:
+                self._last_tick, self._barrier = number, None
+                self._send()
 
     def _resume_once(self, now_us: int) -> None:
         """At the first news after a start, count silence anew if Gulou was stopped for long."""
         if self._resumed:
             return
         if now_us - self._last_heard_us > self._settings.pause_seconds * SECOND_US:
-            self._store.add_tick(TickRecord(self._applied, now_us, resumed=True))
+            self._last_tick = self._store.add_tick(TickRecord(self._applied, now_us, resumed=True))
             self._engine.resume(now_us)
         self._resumed = True
 
@@ -224,10 +319,23 @@ class RuleService:
         """Publish what was found, send on what was derived."""
         findings, derived = self._engine.take_found()
         self._unkept.extend(findings)
-        for finding in findings:
-            self._bus.publish(finding.detection)
+        self._outbox.extend([finding.detection for finding in findings])
+        while self._engine.put_aside:
+            self._note_quarantine(self._engine.put_aside.pop(0))
+        self._send()
         if derived and self._intake is not None and sequence is not None:
             self._submit(derived, sequence)
+
+    def _send(self) -> None:
+        """Publish, in order; nothing while a moment that it follows from is being written down."""
+        while self._outbox and self._barrier is None:
+            self._bus.publish(self._outbox.popleft())
+
+    def _note_quarantine(self, judge: Judge) -> None:
+        rule, reason = judge.rule, judge.quarantined or ""
+        self._aside[rule.id] = (rule.state_version, reason, self._engine.now_us)
+        self._aside_changed[rule.id] = self._aside[rule.id]
+        self._outbox.append(RuleQuarantined(at_us=self._engine.now_us, rule_id=rule.id, reason=reason))
 
     def _submit(self, derived: list[Reading], sequence: int) -> None:
         """Hand computed readings to the intake; the position makes a repeat after a crash harmless."""
@@ -241,58 +349,127 @@ class RuleService:
         self._submissions = [one for one in self._submissions if not one.done()][-10_000:]
 
     def checkpoint(self) -> None:
-        """Make states durable; put off while very many change and the last one is fresh."""
+        """Begin to make states durable, in a thread of its own; ``position`` advances when that is done.
+
+        Put off while very many states change and the last checkpoint is fresh, or is still being written.
+
+        Raises:
+            Unavailable: ``rules.store_failed``: the one before could not be written; the next tries again.
+        """
         with self._lock:
+            problem, self._checkpoint_problem = self._checkpoint_problem, None
             now_us = self._clock.now_us()
             fresh = now_us - self._checkpoint_us < self._settings.checkpoint_seconds * SECOND_US
-            if (
-                fresh
-                and len(self._engine.dirty) > self._settings.checkpoint_states
-                and len(self._unkept) < _MOST_UNKEPT
-            ):
-                return
-            if self._ticks or not self._settled():
-                return
-            self._write_checkpoint()
+            busy = fresh and len(self._engine.dirty) > self._settings.checkpoint_states
+            if not (busy and len(self._unkept) < _MOST_UNKEPT) and self._keeping.acquire(blocking=False):
+                page, snapshot = self._freeze()
+                if page is None or snapshot is None:
+                    self._keeping.release()
+                else:
+                    keep = threading.Thread(
+                        target=self._keep, args=(page, snapshot), name="rules:checkpoint", daemon=True
+                    )
+                    keep.start()
+        if problem is not None:
+            raise problem
 
-    def _settled(self) -> bool:
-        """Wait for derived readings to be durable: what they follow from will not be judged again."""
-        try:
-            for one in self._submissions:
-                one.exception(timeout=5.0)
-        except FutureTimeoutError:
-            return False
-        self._submissions.clear()
-        return True
+    def wait_kept(self) -> None:
+        """Wait until no checkpoint is being written."""
+        with self._keeping:
+            pass
 
-    def _write_checkpoint(self) -> None:
-        if self._ticks:
-            return
+    def close(self) -> None:
+        """Make everything durable that can be; after the log has stopped feeding."""
+        self._keep_now()
+
+    def _keep_now(self) -> None:
+        """Make a checkpoint on this thread, after one that is being written."""
+        self._keeping.acquire()
+        with self._lock:
+            page, snapshot = self._freeze()
+        if page is None or snapshot is None:
+            self._keeping.release()
+        else:
+            self._keep(page, snapshot)
+
+    def _freeze(self) -> tuple[Page, Snapshot] | tuple[None, None]:
+        """Say what is to be kept, as it is now; nothing while the log is replayed to where timers ran."""
+        if self._ticks or self._barrier is not None:
+            return None, None
         engine, now_us = self._engine, self._clock.now_us()
-        changed: dict[tuple[str, str], tuple[str, str, str, State | None]] = {}
-        for rule_id, key in self._gone:
-            changed[rule_id, key] = (rule_id, key, "", None)
-        for rule_id, key in engine.dirty:
-            judge = engine.judges.get(rule_id)
-            state = None if judge is None else judge.states.get(key)
-            if judge is not None and state is not None:
-                changed[rule_id, key] = (rule_id, key, judge.rule.state_version, state)
-        kept = Kept(self._applied, engine.now_us, engine.listening_since_us)
-        oldest_us = now_us - round(self._settings.keep_detections_days * _DAY_US)
-        self._store.checkpoint(kept, changed.values(), self._unkept, oldest_us)
-        engine.dirty.clear()
-        self._gone.clear()
-        self._unkept.clear()
-        self._kept_sequence, self._checkpoint_us = self._applied, now_us
+        snapshot = engine.begin_snapshot()
+        page = Page(
+            kept=Kept(self._applied, snapshot.now_us, snapshot.listening_since_us),
+            gone=self._gone,
+            rows=snapshot.rows,
+            findings=self._unkept,
+            quarantines=self._aside_changed,
+            forget_before_us=now_us - round(self._settings.keep_detections_days * _DAY_US),
+            last_tick=self._last_tick,
+        )
+        self._written, self._unkept, self._gone, self._aside_changed = self._unkept, [], [], {}
+        self._checkpoint_us = now_us
+        return page, snapshot
+
+    def _keep(self, page: Page, snapshot: Snapshot) -> None:
+        """Write a checkpoint; what cannot be written waits for the next one."""
+        submissions, kept = self._submissions[:], False
+        try:
+            _wait_for(submissions)
+            self._encode(snapshot)
+            self._stage(page.kept.sequence, snapshot)
+            self._store.checkpoint(page)
+            kept = True
+        except GulouError as error:
+            self._checkpoint_problem = error
+        finally:
+            with self._lock:
+                self._engine.end_snapshot(snapshot, kept=kept)
+                self._written = []
+                if kept:
+                    self._kept_sequence = page.kept.sequence
+                else:
+                    self._unkept[:0] = page.findings
+                    self._gone[:0] = page.gone
+                    self._aside_changed = {**page.quarantines, **self._aside_changed}
+            if kept:
+                self._tidy(page.kept.sequence, snapshot)
+            self._keeping.release()
+
+    def _encode(self, snapshot: Snapshot) -> None:
+        done = 0
+        while done < len(snapshot.states):
+            with self._lock:
+                begun_ns = time.perf_counter_ns()
+                while done < len(snapshot.states) and time.perf_counter_ns() - begun_ns < _SLICE_NS:
+                    self._engine.encode(snapshot, done, done + 1)
+                    done += 1
+            time.sleep(_BREATH_S)
+
+    def _stage(self, sequence: int, snapshot: Snapshot) -> None:
+        for start in range(0, len(snapshot.blocks), _BLOCKS_A_STEP):
+            part = []
+            for number in snapshot.blocks[start : start + _BLOCKS_A_STEP]:
+                with self._lock:
+                    part.append((number, self._engine.lane_block(number)))
+            self._store.stage_lanes(sequence, part)
+
+    def _tidy(self, sequence: int, snapshot: Snapshot) -> None:
+        with suppress(GulouError):  # old blocks do no harm; they go with the next ones
+            self._store.forget_lanes(sequence, snapshot.blocks)
 
     # ---- looking
 
     def rules(self, pack: str | None = None, principal: Principal | None = None) -> list[RuleView]:
         """Return the rules that are loaded, disabled ones too, by id."""
         _require(principal, "rule.read")
-        with self._lock:
-            loaded = [rule for one in self._sets.values() for rule in one.rules if pack in (None, rule.pack)]
-            return [self._view(rule) for rule in sorted(loaded, key=lambda rule: rule.id)]
+        loaded = [rule for one in list(self._sets.values()) for rule in one.rules if pack in (None, rule.pack)]
+        loaded.sort(key=lambda rule: rule.id)
+        views: list[RuleView] = []
+        for start in range(0, len(loaded), _VIEWS_A_STEP):
+            with self._lock:
+                views += [self._view(rule) for rule in loaded[start : start + _VIEWS_A_STEP]]
+        return views
 
     def get_rule(self, pack: str, name: str, principal: Principal | None = None) -> RuleView:
         """Return one rule.
@@ -301,12 +478,16 @@ class RuleService:
             NotFound: ``rules.unknown``.
         """
         _require(principal, "rule.read")
+        rule = self._find(f"{pack}/{name}")
         with self._lock:
-            return self._view(self._find(f"{pack}/{name}"))
+            return self._view(rule)
 
     def _find(self, rule_id: str) -> Rule:
-        for one in self._sets.values():
-            for rule in one.rules:
+        judge = self._engine.judges.get(rule_id)
+        if judge is not None:
+            return judge.rule
+        for one in list(self._sets.values()):  # a disabled one
+            for rule in one.rules if rule_id.startswith(f"{one.pack}/") else ():
                 if rule.id == rule_id:
                     return rule
         raise NotFound("rules.unknown", rule=rule_id)
@@ -315,13 +496,12 @@ class RuleService:
         judge: Judge | None = self._engine.judges.get(rule.id)
         if judge is None:
             return RuleView(rule, RuleCounters(), 0, 0, None)
-        active = sum(1 for state in judge.states.values() if state.occurrence is not None)
-        return RuleView(rule, msgspec.structs.replace(judge.counters), active, len(judge.states), judge.quarantined)
+        counters = msgspec.structs.replace(judge.counters)
+        return RuleView(rule, counters, judge.active, len(judge.states), judge.quarantined)
 
     def dearest(self, limit: int) -> list[RuleCost]:
         """Return the rules that took most time since they were loaded, for the operations page."""
-        with self._lock:
-            judges = list(self._engine.judges.values())
+        judges = list(self._engine.judges.values())
         worst = heapq.nlargest(limit, judges, key=lambda judge: judge.counters.busy_ns)
         return [
             RuleCost(one.rule.id, one.counters.evaluations, one.counters.busy_ns, one.quarantined is not None)
@@ -337,7 +517,8 @@ class RuleService:
         """
         _require(principal, "rule.read")
         with self._lock:
-            recent = [one.explanation for one in self._unkept if one.detection.id == detection_id]
+            unkept = [*self._written, *self._unkept]
+        recent = [one.explanation for one in unkept if one.detection.id == detection_id]
         try:
             return [*self._store.explanations(detection_id), *recent]
         except NotFound:
@@ -370,20 +551,41 @@ class RuleService:
         return run_trial(chosen, history, self._surroundings, from_us, to_us, limits, stop)
 
     def status(self) -> dict[str, Any]:
-        """Return counters for the operations page."""
-        with self._lock:
-            judges = list(self._engine.judges.values())
-            return {
-                "rules": len(judges),
-                "quarantined": sorted(judge.rule.id for judge in judges if judge.quarantined is not None),
-                "states": sum(len(judge.states) for judge in judges),
-                "position": self._applied,
-                "kept_position": self._kept_sequence,
-                "late": _total(judges, "late"),
-                "history": _total(judges, "history"),
-                "detections": _total(judges, "detections"),
-                "derived_lost": self._lost_derived,
-            }
+        """Return counters for the operations page; those of very many rules are some seconds old."""
+        told = {
+            "position": self._applied,
+            "kept_position": self._kept_sequence,
+            "derived_lost": self._lost_derived,
+            "quarantined": sorted(self._aside),
+        }
+        return {**self._count(), **told}
+
+    def _count(self) -> dict[str, Any]:
+        counted = self._counted
+        if counted is not None and time.monotonic() < counted[0]:
+            return counted[1]
+        judges = list(self._engine.judges.values())
+        found = {
+            "rules": len(judges),
+            "states": sum(len(judge.states) for judge in judges),
+            **{name: _total(judges, name) for name in ("late", "history", "detections")},
+        }
+        if len(judges) > _FEW_RULES:
+            self._counted = (time.monotonic() + _COUNT_AGAIN_S, found)
+        return found
+
+
+def _wait_for(submissions: Iterable[Future[Receipt]]) -> None:
+    """Wait for derived readings to be durable: what they follow from will not be judged again.
+
+    Raises:
+        Unavailable: ``rules.store_failed``: they are not, for now.
+    """
+    try:
+        for one in submissions:
+            one.exception(timeout=5.0)
+    except FutureTimeoutError as error:
+        raise Unavailable("rules.store_failed", detail="derived readings") from error
 
 
 def _total(judges: Iterable[Judge], counter: str) -> int:

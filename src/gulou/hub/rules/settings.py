@@ -26,5 +26,14 @@ class RuleSettings(Settings):
     pause_seconds: float = setting(
         60.0, unit="s", description="After a break of listening longer than this, silence is counted anew.", gt=0
     )
+    budget_us: float = setting(
+        1_000.0,
+        unit="µs",
+        description="Most that judging one reading may cost a rule, on average; one that costs more is put aside.",
+        gt=0,
+    )
+    budget_readings: int = setting(
+        1_000, description="Over how many judged readings the cost of a rule is averaged.", gt=0
+    )
     trial_readings: int = setting(1_000_000, description="A trial on history stops after so many readings.", gt=0)
     trial_firings: int = setting(10_000, description="A trial on history stops after so many firings.", gt=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +15,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.hub.rules.engine import Finding, State
 from gulou.hub.rules.events import Detection
-from gulou.hub.rules.tables import rule_detections, rule_position, rule_states, rule_ticks
+from gulou.hub.rules.tables import (
+    rule_detections,
+    rule_lanes,
+    rule_position,
+    rule_quarantines,
+    rule_states,
+    rule_ticks,
+)
 from gulou.kernel.errors import NotFound, Unavailable
 from gulou.records import Database
 
 _CHUNK = 500
+_BLOCKS = 32
 _ROWS_AT_ONCE = (500, 50, 5, 1)
 _encoder = msgspec.msgpack.Encoder()
 _states = msgspec.msgpack.Decoder(State)
@@ -41,11 +49,34 @@ class TickRecord:
 
     Args:
         resumed: listening began anew.
+        number: in the order in which they were recorded.
     """
 
     sequence: int
     now_us: int
     resumed: bool
+    number: int = 0
+
+
+@dataclass
+class Page:
+    """What one checkpoint writes.
+
+    Args:
+        gone: ids of rules whose kept states are void.
+        rows: rule id, key, state version, encoded state.
+        quarantines: rule id → (state version, reason, since when) or None for one that is released.
+        forget_before_us: detections older than this are deleted.
+        last_tick: moments up to this number need not be run again.
+    """
+
+    kept: Kept
+    gone: list[str]
+    rows: list[tuple[str, str, str, bytes]]
+    findings: list[Finding]
+    quarantines: dict[str, tuple[str, str, int] | None]
+    forget_before_us: int
+    last_tick: int
 
 
 class RuleStore:
@@ -68,15 +99,49 @@ class RuleStore:
             row = connection.execute(select(rule_position)).first()
         return Kept() if row is None else Kept(row.sequence, row.now_us, row.listening_since_us)
 
-    def states_of(self, rule_id: str, state_version: str) -> list[State]:
-        """Return the states kept of a rule; those of an older way of judging are left out."""
-        query = select(rule_states.c.state).where(
-            rule_states.c.rule_id == rule_id, rule_states.c.state_version == state_version
-        )
+    def states_of(self, pack: str) -> Iterator[tuple[str, str, State]]:
+        """Yield (rule id, state version, state) of everything kept of a pack's rules."""
+        query = select(rule_states).where(rule_states.c.rule_id >= f"{pack}/", rule_states.c.rule_id < f"{pack}0")
         with self._database.reading() as connection:
-            return [_states.decode(row.state) for row in connection.execute(query)]
+            for row in connection.execution_options(yield_per=_CHUNK).execute(query):
+                yield row.rule_id, row.state_version, _states.decode(row.state)
 
-    def orphans(self, versions: dict[str, str]) -> list[tuple[str, State]]:
+    def lanes(self, sequence: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (number, content) of the blocks of lanes as they were at a position of the log."""
+        query = select(rule_lanes).where(rule_lanes.c.sequence <= sequence)
+        query = query.order_by(rule_lanes.c.block, rule_lanes.c.sequence)  # the last of a block wins
+        with self._database.reading() as connection:
+            for row in connection.execution_options(yield_per=_BLOCKS).execute(query):
+                yield row.block, row.lanes
+
+    def stage_lanes(self, sequence: int, blocks: Sequence[tuple[int, bytes]]) -> None:
+        """Write blocks that will count once a checkpoint reaches ``sequence``; they do not hold other writers up."""
+        if not blocks:
+            return
+        with self._writing() as connection:
+            numbers = [number for number, _ in blocks]
+            connection.execute(
+                delete(rule_lanes).where(rule_lanes.c.sequence == sequence, rule_lanes.c.block.in_(numbers))
+            )
+            rows = [{"block": number, "sequence": sequence, "lanes": content} for number, content in blocks]
+            connection.execute(insert(rule_lanes), rows)
+
+    def forget_lanes(self, sequence: int, numbers: Sequence[int]) -> None:
+        """Delete what newer blocks stand in for."""
+        for start in range(0, len(numbers), _BLOCKS):
+            part = numbers[start : start + _BLOCKS]
+            with self._writing() as connection:
+                connection.execute(
+                    delete(rule_lanes).where(rule_lanes.c.sequence < sequence, rule_lanes.c.block.in_(part))
+                )
+
+    def quarantines(self) -> dict[str, tuple[str, str, int]]:
+        """Return rule id → (state version, reason, since when in µs UTC)."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(rule_quarantines)).all()
+        return {row.rule_id: (row.state_version, row.reason, row.at_us) for row in rows}
+
+    def orphans(self, versions: Mapping[str, str]) -> list[tuple[str, State]]:
         """Return (rule id, state) of every state whose rule is no longer there or judges differently now."""
         found = []
         with self._database.reading() as connection:
@@ -89,35 +154,26 @@ class RuleStore:
         """Return the moments recorded since the last checkpoint, in order."""
         with self._database.reading() as connection:
             rows = connection.execute(select(rule_ticks).order_by(rule_ticks.c.number)).all()
-        return [TickRecord(row.sequence, row.now_us, bool(row.resumed)) for row in rows]
+        return [TickRecord(row.sequence, row.now_us, bool(row.resumed), row.number) for row in rows]
 
-    def add_tick(self, tick: TickRecord) -> None:
-        """Record a moment durably, before what it finds is told to anyone."""
+    def add_tick(self, tick: TickRecord) -> int:
+        """Record a moment durably, before what it finds is told to anyone; return its number."""
         with self._writing() as connection:
             values = {"sequence": tick.sequence, "now_us": tick.now_us, "resumed": int(tick.resumed)}
-            connection.execute(insert(rule_ticks).values(**values))
+            key = connection.execute(insert(rule_ticks).values(**values)).inserted_primary_key
+            return int(key[0]) if key is not None else 0
 
-    def checkpoint(
-        self,
-        kept: Kept,
-        changed: Iterable[tuple[str, str, str, State | None]],
-        findings: Sequence[Finding],
-        forget_before_us: int,
-    ) -> None:
-        """Write everything that changed since the last checkpoint.
-
-        Args:
-            changed: (rule id, key, state version, state); a state of None is gone.
-            forget_before_us: detections older than this are deleted.
-        """
-        rows, gone = _encoded(changed)  # before the transaction: nobody else can write during it
+    def checkpoint(self, page: Page) -> None:
+        """Write everything that changed since the last checkpoint, as one."""
         with self._writing() as connection:
-            _delete_states(connection, gone)
-            _write_states(connection, rows)
-            self._write_findings(connection, findings)
-            connection.execute(delete(rule_detections).where(rule_detections.c.at_us < forget_before_us))
-            connection.execute(delete(rule_ticks))
+            _delete_rules(connection, page.gone)
+            _write_states(connection, page.rows)
+            self._write_findings(connection, page.findings)
+            _write_quarantines(connection, page.quarantines)
+            connection.execute(delete(rule_detections).where(rule_detections.c.at_us < page.forget_before_us))
+            connection.execute(delete(rule_ticks).where(rule_ticks.c.number <= page.last_tick))
             connection.execute(delete(rule_position))
+            kept = page.kept
             position = {"sequence": kept.sequence, "now_us": kept.now_us, "listening_since_us": kept.listening_since_us}
             connection.execute(insert(rule_position).values(id=1, **position))
 
@@ -181,26 +237,18 @@ def key_of(detection: Detection) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _encoded(
-    changed: Iterable[tuple[str, str, str, State | None]],
-) -> tuple[list[tuple[str, str, str, bytes]], dict[str, list[str]]]:
-    """Return the rows to write, and the keys of states that are gone, by rule."""
-    rows: list[tuple[str, str, str, bytes]] = []
-    gone: dict[str, list[str]] = {}
-    for rule_id, key, version, state in changed:
-        if state is None:
-            gone.setdefault(rule_id, []).append(key)
-        else:
-            rows.append((rule_id, key, version, _encoder.encode(state)))
-    return rows, gone
+def _delete_rules(connection: Connection, gone: Sequence[str]) -> None:
+    for start in range(0, len(gone), _CHUNK):
+        connection.execute(delete(rule_states).where(rule_states.c.rule_id.in_(gone[start : start + _CHUNK])))
 
 
-def _delete_states(connection: Connection, gone: dict[str, list[str]]) -> None:
-    table = rule_states
-    for rule_id, keys in gone.items():
-        for start in range(0, len(keys), _CHUNK):
-            part = keys[start : start + _CHUNK]
-            connection.execute(delete(table).where(table.c.rule_id == rule_id, table.c.state_key.in_(part)))
+def _write_quarantines(connection: Connection, changed: dict[str, tuple[str, str, int] | None]) -> None:
+    for rule_id, entry in changed.items():
+        connection.execute(delete(rule_quarantines).where(rule_quarantines.c.rule_id == rule_id))
+        if entry is not None:
+            version, reason, at_us = entry
+            values = {"rule_id": rule_id, "state_version": version, "reason": reason, "at_us": at_us}
+            connection.execute(insert(rule_quarantines).values(**values))
 
 
 def _write_states(connection: Connection, rows: list[tuple[str, str, str, bytes]]) -> None:

@@ -1,4 +1,8 @@
-"""What the rules keep: states, the position in the log, the moments at which timers ran, and what was found."""
+"""What the rules keep: states, series, the position in the log, the moments at which timers ran, and what was found.
+
+``rule_lanes`` holds blocks of 512 series, 32 bytes each: time, value, the value before, count (``engine/guards.py``).
+Of several rows of a block, the newest whose sequence is not past that of ``rule_position`` counts.
+"""
 
 from __future__ import annotations
 
@@ -43,4 +47,21 @@ rule_detections = Table(
     Column("number", BigInteger, nullable=False),
     Column("detection", LargeBinary, nullable=False),
     Column("explanation", JSON, nullable=False),
+)
+
+rule_lanes = Table(
+    "rule_lanes",
+    metadata,
+    Column("block", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("lanes", LargeBinary, nullable=False),
+)
+
+rule_quarantines = Table(
+    "rule_quarantines",
+    metadata,
+    Column("rule_id", String(160), primary_key=True),
+    Column("state_version", String(32), nullable=False),
+    Column("reason", String(500), nullable=False),
+    Column("at_us", BigInteger, nullable=False),
 )

@@ -53,7 +53,8 @@ def run_trial(
     engine = Engine(surroundings)
     engine.resume(from_us)
     engine.replace(rule.pack, [_enabled(rule)])
-    engine.watch_known()
+    for _ in engine.watch_known():
+        pass
     trial = Trial()
     streams = [
         history.readings(watched.select.entity_type, _sorted(watched.properties), from_us, to_us)

@@ -59,7 +59,7 @@ def test_entities_that_were_never_heard(kit, expect, count):
     city.entities[DRAIN] = {}
     bench = kit.bench(kit.rule(ABSENCE + f"\nexpect: {expect}"), city)
     bench.tick(100)
-    bench.engine.watch_known()
+    list(bench.engine.watch_known())
     bench.tick(111)
     assert len(bench.found) == count
 

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gulou.hub.rules.engine.levels import LevelsJudge
+
 DRAIN = "urn:ngsi-ld:WaterLevelObserved:drain-1"
 LEVELS = [("blue", 1.0), ("yellow", 2.0), ("red", 3.0)]
 
@@ -263,10 +265,13 @@ def test_a_rule_that_fails_is_put_aside_and_the_others_go_on(kit):
     text = kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\nvalue: waterLevel\nlevels: {red: 3}")
     bench = kit.bench(text + text.partition("rules:\n")[2].replace("id: r", "id: other"))
 
-    def broken(state):
-        raise TypeError("defect")
+    class Broken(LevelsJudge):
+        __slots__ = ()
 
-    bench.engine.judges["test/r"].judge = broken
+        def judge(self, state):
+            raise TypeError("defect")
+
+    bench.engine.judges["test/r"].__class__ = Broken
     for at in range(5):
         bench.send(at, DRAIN, waterLevel=float(at))
     assert bench.engine.judges["test/r"].quarantined == "TypeError: defect"

@@ -100,6 +100,10 @@ class World:
         self.told = {}
         self.begin()
 
+    def keep(self):
+        self.service.checkpoint()
+        self.service.wait_kept()
+
     def begin(self):
         bus = MemoryBus()
         bus.subscribe(Detection, self.hear, name="test")
@@ -139,7 +143,7 @@ def play(world, seed, crashes, checkpoints):
         else:
             world.clock.advance(5)
         if number in checkpoints:
-            world.service.checkpoint()
+            world.keep()
         if number in crashes:
             world.begin()
     world.clock.advance(100)
@@ -198,7 +202,7 @@ def test_ticks_wait_for_the_replay(world):
 
 def test_a_long_stop_is_no_silence(world):
     world.send(0, 0.5)
-    world.service.checkpoint()
+    world.keep()
     world.clock.advance(7200)
     world.begin()
     world.service.tick(world.clock.now_us())
@@ -226,11 +230,11 @@ def test_a_rule_that_went_away_while_stopped_is_cleared_at_start(world):
     world.send(0, 3.5)
     world.clock.advance(10)
     world.service.tick(world.clock.now_us())
-    world.service.checkpoint()
+    world.keep()
     world.rules = world.kit.parse(RULES.replace("id: level", "id: other"))
     world.begin()
     assert found(world, "test/level") == [("test/level", "raised"), ("test/level", "cleared")]
-    world.service.checkpoint()
+    world.keep()
     before = len(world.told)
     world.begin()
     assert len(world.told) == before
@@ -273,7 +277,7 @@ def test_a_detection_is_explained(world):
         assert [(one["severity"], one["on"], one["limit"]) for one in told["levels"]] == [
             ("blue", True, 1.0), ("yellow", True, 2.0), ("red", True, 3.0),
         ]  # fmt: skip
-        world.service.checkpoint()
+        world.keep()
     with pytest.raises(NotFound):
         world.service.explain("nothing")
 
@@ -282,7 +286,7 @@ def test_kept_detections_can_be_asked_for_again(world):
     world.send(0, 3.5)
     world.clock.advance(10)
     world.service.tick(world.clock.now_us())
-    world.service.checkpoint()
+    world.keep()
     assert world.service.detections_since(0) == list(world.told.values())
     assert world.service.detections_since(world.clock.now_us() + 1) == []
 
@@ -331,8 +335,10 @@ def test_a_checkpoint_waits_while_very_much_changes(kit, tmp_path):
     readings = tuple(Reading(f"{DRAIN}{n}", "WaterLevelObserved", "waterLevel", 0.5, START) for n in range(5))
     service.apply(LogBatch(1, START, "t", readings))
     service.checkpoint()
+    service.wait_kept()
     assert service.position() == 0
     clock.advance(10)
     service.checkpoint()
+    service.wait_kept()
     assert service.position() == 1
     database.close()

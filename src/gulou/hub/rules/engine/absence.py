@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from typing import ClassVar
+
 from gulou.connectivity.intake import Reading
-from gulou.hub.rules.engine.judge import Host, Judge
-from gulou.hub.rules.engine.state import State
+from gulou.hub.rules.engine.guards import NEVER
+from gulou.hub.rules.engine.judge import Band, Host, Judge
+from gulou.hub.rules.engine.state import Missed, State
 from gulou.hub.rules.model import Absence, Rule
 
 
@@ -14,7 +19,8 @@ class AbsenceJudge(Judge):
     Silence is counted from the newest reading's own time, or from when Gulou began to listen, if that was later.
     """
 
-    settles_by_reading = False
+    __slots__ = ("_levels",)
+    settles_by_reading: ClassVar[bool] = False
 
     def __init__(self, rule: Rule, host: Host, condition: Absence) -> None:
         super().__init__(rule, host)
@@ -27,6 +33,29 @@ class AbsenceJudge(Judge):
         state.newest_us = reading.observed_at_us
         self.counters.taken += 1
         return True
+
+    def tolerance(self, state: State, name: str) -> Band | None:
+        """Any reading is welcome while nothing is raised: the clock asks when the entity was last heard."""
+        if state.occurrence is not None or state.heard is None or name not in state.heard:
+            return None
+        return -math.inf, math.inf, NEVER
+
+    def catch_up(self, state: State, name: str, missed: Missed) -> None:
+        assert state.heard is not None
+        state.heard[name] = missed.total
+        state.newest_us = max(state.newest_us, missed.observed_us)
+        self.counters.taken += missed.readings
+
+    def counted(self, state: State, name: str) -> int | None:
+        return None if state.heard is None else state.heard.get(name)
+
+    def count(self, state: State, name: str, readings: int) -> None:
+        if state.heard is None:
+            state.heard = {}
+        state.heard[name] = readings
+
+    def heard(self, state: State) -> Iterable[str]:
+        return state.heard or ()
 
     def watch(self, entity_id: str, now_us: int) -> State:
         """Expect an entity that has not been heard yet."""

@@ -13,6 +13,8 @@ from gulou.hub.rules.model import Derive, Rule
 class DeriveJudge(Judge):
     """Computes a property at each reading of its inputs; at most once in ``every``."""
 
+    __slots__ = ("_condition",)
+
     def __init__(self, rule: Rule, host: Host, condition: Derive) -> None:
         super().__init__(rule, host)
         self._condition = condition

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-from gulou.connectivity.intake import LogBatch, Reading
+import msgspec
+
+from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
 from gulou.hub.rules.engine.absence import AbsenceJudge
 from gulou.hub.rules.engine.announcer import Announcer
 from gulou.hub.rules.engine.derive import DeriveJudge
 from gulou.hub.rules.engine.explanation import explain
 from gulou.hub.rules.engine.geofence import GeofenceJudge
 from gulou.hub.rules.engine.judge import Judge
+from gulou.hub.rules.engine.lanes import Lanes
 from gulou.hub.rules.engine.levels import LevelsJudge, make_levels_judge
-from gulou.hub.rules.engine.listeners import Index
+from gulou.hub.rules.engine.listeners import Index, Listener
 from gulou.hub.rules.engine.pattern import PatternJudge
 from gulou.hub.rules.engine.state import Occurrence, State
 from gulou.hub.rules.events import Detection
@@ -30,9 +34,11 @@ from gulou.kernel.clock import to_rfc3339
 from gulou.kernel.errors import GulouError
 
 _FAILURES_ALLOWED = 3
+_STATES_A_STEP = 200
 _Waiting = dict[int, tuple[Judge, State, int]]
 """What a batch has changed and not judged yet, with the time of the newest reading; by the state's identity."""
 
+_states = msgspec.msgpack.Encoder()
 _DEFECTS = (ArithmeticError, ValueError, TypeError, LookupError, AttributeError, AssertionError, GulouError)
 
 
@@ -48,24 +54,68 @@ class Finding:
     explanation: dict[str, Any]
 
 
+@dataclass
+class Change:
+    """What a pack's new rules change: judges that go, judges whose rule says the same in other words, new judges."""
+
+    pack: str
+    gone: list[Judge] = field(default_factory=list)
+    retold: list[tuple[Judge, Rule]] = field(default_factory=list)
+    fresh: list[Judge] = field(default_factory=list)
+
+
+@dataclass
+class Snapshot:
+    """What changed since the last one, as it stood at one moment.
+
+    Args:
+        states: to be encoded, one by one; those that change before their turn are encoded then.
+        rows: what has been encoded: rule id, key, state version, state.
+        blocks: numbers of the lanes' blocks that changed.
+    """
+
+    states: list[tuple[Judge, State]]
+    blocks: list[int]
+    now_us: int
+    listening_since_us: int
+    rows: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+
+
 class Engine:
     """Judges readings.
 
     Args:
         devices: None in a trial: nothing is commanded.
+        series: the numbers that columns speak of. Readings that come as columns and can change nothing are only
+            noted; without it everything is judged, and columns cannot come.
+        budget: most µs that judging a reading may cost a rule on average, and over how many readings that is averaged.
     """
 
-    def __init__(self, surroundings: Surroundings, devices: DeviceFinder | None = None) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        devices: DeviceFinder | None = None,
+        series: SeriesCatalogue | None = None,
+        budget: tuple[float, int] | None = None,
+    ) -> None:
         self.surroundings = surroundings
         self.judges: dict[str, Judge] = {}
-        self.dirty: set[tuple[str, str]] = set()
+        self.dirty: list[tuple[Judge, State]] = []
+        self.put_aside: list[Judge] = []
+        """Judges that were quarantined since somebody last looked."""
         self._announcer = Announcer(surroundings, devices)
         self._index = Index(surroundings)
+        self._lanes = None if series is None else Lanes(series, self._index)
+        self._budget = budget
+        self._packs: dict[str, dict[str, None]] = {}
+        self._expecting: dict[str, AbsenceJudge] = {}
         self._timers: list[tuple[int, str, str]] = []
         self._now_us = 0
         self._listening_since_us = 0
         self._found: list[Finding] = []
         self._derived: list[Reading] = []
+        self._epoch = 1
+        self._snapshot: Snapshot | None = None
 
     @property
     def now_us(self) -> int:
@@ -86,46 +136,114 @@ class Engine:
     # ---- rules
 
     def replace(self, pack: str, rules: Iterable[Rule]) -> list[Judge]:
-        """Swap a pack's rules; what was raised by a rule that goes or judges differently now is cleared.
+        """Swap a pack's rules in one go; return the judges that start without a state."""
+        change = self.plan(pack, rules)
+        for _ in self.steps(change):
+            pass
+        return change.fresh
+
+    def plan(self, pack: str, rules: Iterable[Rule]) -> Change:
+        """Say what a pack's new rules change. Other threads may judge meanwhile, but not change rules."""
+        wanted = {rule.id: rule for rule in rules if rule.enabled}
+        change = Change(pack)
+        for rule_id in self._packs.get(pack, ()):
+            judge, rule = self.judges[rule_id], wanted.get(rule_id)
+            if rule is None or rule.state_version != judge.rule.state_version:
+                change.gone.append(judge)
+            else:
+                del wanted[rule_id]
+                if rule.version != judge.rule.version:
+                    change.retold.append((judge, rule))
+        change.fresh = [_make_judge(rule, self) for rule in wanted.values()]
+        return change
+
+    def steps(self, change: Change) -> Iterator[None]:
+        """Carry a change out; what was raised by a rule that goes or judges differently now is cleared.
+
+        Between two steps readings may be judged; each rule is in force for a series, or out of it, as a whole.
+        """
+        types: dict[str, None] = {}
+        for judge in change.gone:
+            types.update(dict.fromkeys(self._forget_series(judge)))
+            yield from self._retire(judge)
+        for judge, rule in change.retold:
+            judge.rule = rule
+            yield
+        for judge in change.fresh:
+            self._employ(judge)
+            types.update(dict.fromkeys(self._forget_series(judge)))
+            yield
+        for entity_type in types:
+            if self._lanes is not None:
+                yield from self._lanes.forget_type(entity_type)
+
+    def _employ(self, judge: Judge) -> None:
+        rule = judge.rule
+        self.judges[rule.id] = judge
+        self._packs.setdefault(rule.pack, {})[rule.id] = None
+        self._index.add(judge)
+        condition = rule.condition
+        if isinstance(judge, AbsenceJudge) and isinstance(condition, Absence) and condition.expect_known:
+            self._expecting[rule.id] = judge
+
+    def _forget_series(self, judge: Judge) -> list[str]:
+        """Let the series that a rule names find their listeners anew.
 
         Returns:
-            The judges that start without a state, so that kept states can be put back.
+            The types of which the rule may mean any series.
         """
-        wanted = {rule.id: rule for rule in rules if rule.enabled}
-        fresh: list[Judge] = []
-        for rule_id in [one for one, judge in self.judges.items() if judge.rule.pack == pack]:
-            old = self.judges[rule_id]
-            rule = wanted.get(rule_id)
-            if rule is None or rule.state_version != old.rule.state_version:
-                self._retire(old)
-                del self.judges[rule_id]
-        for rule_id, rule in wanted.items():
-            made = _make_judge(rule, self)
-            old_judge = self.judges.get(rule_id)
-            if old_judge is None:
-                fresh.append(made)
-            else:
-                made.states, made.counters = old_judge.states, old_judge.counters
-            self.judges[rule_id] = made
-        self._index.rebuild(self.judges.values())
-        return fresh
+        types = []
+        for listener in judge.listeners:
+            entity_id = listener.select.exact_id
+            if entity_id is None or listener.properties is None:
+                types.append(listener.select.entity_type)
+            elif self._lanes is not None:
+                for name in listener.properties:
+                    number = self._lanes.number_of(entity_id, name)
+                    if number is not None:
+                        self._lanes.forget(number)
+        return types
+
+    def _retire(self, judge: Judge) -> Iterator[None]:
+        """Take a rule out of force, and clear what it has raised."""
+        rule = judge.rule
+        del self.judges[rule.id]
+        self._packs[rule.pack].pop(rule.id, None)
+        self._expecting.pop(rule.id, None)
+        self._index.remove(judge)
+        judge.retired, judge.quarantined = True, judge.quarantined or "removed"
+        states = list(judge.states.values()) if judge.active else []
+        for start in range(0, len(states), _STATES_A_STEP):
+            for state in states[start : start + _STATES_A_STEP]:
+                if state.occurrence is not None:
+                    self._bring_up_to_date(judge, state)
+                    with suppress(*_DEFECTS):
+                        judge.transition(state, None, max(self._now_us, state.occurrence.raised_at_us))
+            yield
+        yield
+
+    def plan_anew(self, judge: Judge) -> Change:
+        """Say what it takes to let a rule begin anew: what it had raised is cleared, its states are forgotten."""
+        return Change(judge.rule.pack, gone=[judge], fresh=[_make_judge(judge.rule, self)])
 
     def put_back(self, judge: Judge, states: Iterable[State]) -> None:
         """Give a judge the states that were kept of its rule."""
         for state in states:
             judge.states[state.key] = state
-            state.scheduled_us = None
+            judge.active += state.occurrence is not None
+            state.scheduled_us, state.epoch = None, 0
             self._schedule(judge, state)
 
-    def watch_known(self) -> None:
-        """Expect every existing entity of the rules that say ``expect: known``."""
-        for judge in self.judges.values():
-            condition = judge.rule.condition
-            if not isinstance(judge, AbsenceJudge) or not isinstance(condition, Absence) or not condition.expect_known:
-                continue
-            for entity_id in self.surroundings.entity_ids(judge.rule.select.entity_type):
-                if entity_id not in judge.states and self._index.selects(judge, entity_id, self._now_us):
-                    self._touched(judge, judge.watch(entity_id, self._now_us))
+    def watch_known(self) -> Iterator[None]:
+        """Expect every existing entity of the rules that say ``expect: known``; in small steps."""
+        for judge in list(self._expecting.values()):
+            entity_ids = list(self.surroundings.entity_ids(judge.rule.select.entity_type))
+            for start in range(0, len(entity_ids), _STATES_A_STEP):
+                for entity_id in entity_ids[start : start + _STATES_A_STEP]:
+                    if entity_id not in judge.states and self._index.selects(judge, entity_id, self._now_us):
+                        self._mark(judge, state := judge.watch(entity_id, self._now_us))
+                        self._schedule(judge, state)
+                yield
 
     def abandon(self, rule_id: str, state: State) -> Finding:
         """Clear what a rule had raised that is not there any more; only its name is known."""
@@ -151,13 +269,6 @@ class Engine:
             detection, {"rule": rule_id, "change": "cleared", "at": to_rfc3339(at_us), "reason": "rule removed"}
         )
 
-    def _retire(self, judge: Judge) -> None:
-        for key, state in judge.states.items():
-            self.dirty.add((judge.rule.id, key))
-            if state.occurrence is not None:
-                at_us = max(self._now_us, state.occurrence.raised_at_us)
-                self._guard(judge, judge.transition, state, None, at_us)
-
     # ---- time
 
     def restore_clock(self, now_us: int, listening_since_us: int) -> None:
@@ -176,6 +287,7 @@ class Engine:
             found = self._lookup(at_us, rule_id, key)
             if found is not None:
                 judge, state = found
+                self._bring_up_to_date(judge, state)
                 due = judge.due(state)
                 if due is not None and due <= now_us:
                     return True
@@ -197,11 +309,13 @@ class Engine:
             if found is None:
                 continue
             judge, state = found
+            self._bring_up_to_date(judge, state)
             state.scheduled_us = None
             due = judge.due(state)
             if due is not None and due <= at_us:
+                self._mark(judge, state)
                 self._guard(judge, judge.settle, state, due)
-                self.dirty.add((rule_id, key))
+                self._close_lanes(judge, state)
             if judge.quarantined is None:
                 self._schedule(judge, state)
 
@@ -224,30 +338,109 @@ class Engine:
         """Judge one batch. What fell due before it was received comes first."""
         self.advance(batch.received_at_us)
         waiting: _Waiting = {}
+        touched: dict[int, None] = {}
         for reading in batch.readings:
-            if reading.dataset_id is not None:
-                continue
-            age_us = batch.received_at_us - reading.observed_at_us
-            for listener in self._index.meeting(reading, self._now_us):
-                judge = listener.judge
-                if judge.quarantined is not None:
-                    continue
-                if age_us > judge.rule.max_age_us:
-                    judge.counters.history += 1
-                    continue
-                state = (
-                    judge.offer_step(listener.step, reading)
-                    if isinstance(judge, PatternJudge)
-                    else judge.offer(reading)
-                )
-                if state is not None:
-                    self._take(judge, state, reading, waiting)
+            if reading.dataset_id is None:
+                self._judge_object(reading, batch.received_at_us, waiting, touched)
+        if batch.columns is not None and self._lanes is not None:
+            columns = batch.columns
+            for row in self._lanes.sift(columns, batch.received_at_us, self._now_us):
+                self._judge_row(self._lanes, columns, row, batch.received_at_us, waiting, touched)
         for judge, state, _ in waiting.values():
             self._evaluate(judge, state)
+        if self._lanes is not None:
+            for number in touched:
+                self._lanes.refresh(number)
+
+    def _judge_object(self, reading: Reading, received_us: int, waiting: _Waiting, touched: dict[int, None]) -> None:
+        """Show a reading to everybody who listens."""
+        lanes, age_us = self._lanes, received_us - reading.observed_at_us
+        number = None if lanes is None else lanes.number_of(reading.entity_id, reading.property)
+        if lanes is None or number is None:
+            for listener in self._index.meeting(reading.entity_id, reading.entity_type, reading.property):
+                self._offer(listener, reading, age_us, waiting)
+            return
+        listeners = lanes.listeners(number)
+        lanes.close(number)
+        touched[number] = None
+        for listener in listeners:
+            self._bring(lanes, listener, reading, number)
+        count = lanes.note(number, reading.observed_at_us, reading.value)
+        for listener in listeners:
+            self._offer(listener, reading, age_us, waiting, count)
+
+    def _judge_row(
+        self,
+        lanes: Lanes,
+        columns: Columns,
+        row: int,
+        received_us: int,
+        waiting: _Waiting,
+        touched: dict[int, None],
+    ) -> None:
+        """Show a row that may change something to those whom it may concern."""
+        number = int(columns.series[row])
+        at_us, value = int(columns.observed_at_us[row]), float(columns.value[row])
+        age_us = received_us - at_us
+        touched[number] = None
+        if lanes.is_newer(number, at_us) and lanes.is_patient(number, age_us):
+            listeners = lanes.concerned(number, at_us, value, self._now_us)
+        else:
+            listeners = lanes.listeners(number)
+            lanes.close(number)
+        if not listeners:
+            lanes.note(number, at_us, value)
+            return
+        series = lanes.catalogue.get(number)
+        reading = Reading(
+            series.entity_id, series.entity_type, series.property, value, at_us, device_id=series.device_id
+        )
+        for listener in listeners:
+            self._bring(lanes, listener, reading, number)
+        count = lanes.note(number, at_us, value)
+        for listener in listeners:
+            self._offer(listener, reading, age_us, waiting, count)
+
+    def _bring(self, lanes: Lanes, listener: Listener, reading: Reading, number: int) -> None:
+        """Bring a listener's state up to date before it sees a reading."""
+        judge = listener.judge
+        state = judge.states.get(listener.prefix + reading.entity_id)
+        if state is not None and judge.quarantined is None:
+            known = judge.counted(state, reading.property)
+            missed = None if known is None else lanes.missed(number, known)
+            if missed is not None:
+                self.spare(judge, state)
+                judge.catch_up(state, reading.property, missed)
+
+    def _offer(
+        self, listener: Listener, reading: Reading, age_us: int, waiting: _Waiting, count: int | None = None
+    ) -> None:
+        """Give a reading to one listener, which may have no use for it.
+
+        Args:
+            count: how many readings of the series have come, with this one; None where nobody counts.
+        """
+        judge = listener.judge
+        if judge.quarantined is not None:
+            return
+        key = listener.prefix + reading.entity_id
+        if not listener.holds(reading.entity_id, self._now_us, self.surroundings):
+            wanted = False
+        elif age_us > judge.rule.max_age_us:
+            judge.counters.history += 1
+            wanted = False
+        else:
+            wanted = True
+            self._take(judge, judge.state_of(key), reading, waiting)
+        if count is not None and (state := judge.states.get(key)) is not None:
+            if not wanted:
+                self._mark(judge, state)
+            judge.count(state, reading.property, count)
 
     def _take(self, judge: Judge, state: State, reading: Reading, waiting: _Waiting) -> None:
         """Take one reading in; readings of the same time are judged together, once the next time comes."""
         at_us = reading.observed_at_us
+        self._mark(judge, state)
         before = waiting.get(id(state))
         if before is not None and before[2] != at_us:
             self._evaluate(judge, state)
@@ -261,7 +454,6 @@ class Engine:
                     waiting[id(state)] = (judge, state, at_us)
             except _DEFECTS as error:
                 self._failed(judge, error)
-        self.dirty.add((judge.rule.id, state.key))
 
     def _evaluate(self, judge: Judge, state: State) -> None:
         """Judge a state that ``_take`` has changed, and noted as changed."""
@@ -274,11 +466,91 @@ class Engine:
                 self._failed(judge, error)
         counters.busy_ns += time.perf_counter_ns() - begun_ns
         counters.evaluations += 1
+        if self._budget is not None and counters.evaluations - judge.spent[0] >= self._budget[1]:
+            self._check_budget(judge, self._budget[0])
         self._schedule(judge, state)
 
-    def _touched(self, judge: Judge, state: State) -> None:
-        self.dirty.add((judge.rule.id, state.key))
-        self._schedule(judge, state)
+    def _check_budget(self, judge: Judge, most_us: float) -> None:
+        """Put a rule aside that cost more than it may, on average since the last look."""
+        counters, (evaluations, busy_ns) = judge.counters, judge.spent
+        mean_us = (counters.busy_ns - busy_ns) / (counters.evaluations - evaluations) / 1_000
+        judge.spent = (counters.evaluations, counters.busy_ns)
+        if mean_us > most_us and judge.quarantined is None:
+            self._quarantine(judge, f"budget: {mean_us:.0f} µs per reading, {most_us:g} allowed")
+
+    def _bring_up_to_date(self, judge: Judge, state: State) -> None:
+        """Let a state take in what was only noted, before anybody but a reading looks at it."""
+        lanes = self._lanes
+        if lanes is None or judge.quarantined is not None:
+            return
+        for name in tuple(judge.heard(state)):
+            number = lanes.number_of(state.key, name)
+            known = None if number is None else judge.counted(state, name)
+            if number is None or known is None or not any(one.held(state.key) for one in judge.listeners):
+                continue
+            missed = lanes.missed(number, known)
+            if missed is not None:
+                self.spare(judge, state)
+                judge.catch_up(state, name, missed)
+
+    def _close_lanes(self, judge: Judge, state: State) -> None:
+        """Have the next readings of a state judged, since the clock has changed it."""
+        if self._lanes is not None:
+            for name in judge.heard(state):
+                number = self._lanes.number_of(state.key, name)
+                if number is not None:
+                    self._lanes.close(number)
+
+    # ---- what a checkpoint keeps
+
+    def begin_snapshot(self) -> Snapshot:
+        """Freeze what changed since the last snapshot; ``encode`` and ``lane_block`` read it as it is now."""
+        blocks = [] if self._lanes is None else self._lanes.begin_snapshot()
+        self._snapshot = Snapshot(self.dirty, blocks, self._now_us, self._listening_since_us)
+        self.dirty = []
+        self._epoch += 1
+        return self._snapshot
+
+    def encode(self, snapshot: Snapshot, first: int, last: int) -> None:
+        """Encode some of a snapshot's states."""
+        for judge, state in snapshot.states[first:last]:
+            self.spare(judge, state)
+
+    def lane_block(self, block: int) -> bytes:
+        """Return one of a snapshot's blocks; they are asked for in rising order."""
+        assert self._lanes is not None
+        return self._lanes.snapshot_block(block)
+
+    def end_snapshot(self, snapshot: Snapshot, *, kept: bool) -> None:
+        """Forget it; what could not be kept counts as changed again."""
+        self._snapshot = None
+        if self._lanes is not None:
+            self._lanes.end_snapshot([] if kept else snapshot.blocks)
+        if not kept:
+            for judge, state in snapshot.states:
+                self._mark(judge, state)
+
+    def restore_lanes(self, blocks: Iterable[tuple[int, bytes]]) -> None:
+        """Put back what was kept of the lanes."""
+        for block, data in blocks:
+            if self._lanes is not None:
+                self._lanes.restore_block(block, data)
+
+    def spare(self, judge: Judge, state: State) -> None:
+        """Encode a state that is about to change, if a snapshot still needs it as it is."""
+        snapshot = self._snapshot
+        if snapshot is not None and state.epoch == self._epoch - 1:
+            state.epoch = 0
+            if not judge.retired:
+                rule = judge.rule
+                snapshot.rows.append((rule.id, state.key, rule.state_version, _states.encode(state)))
+
+    def _mark(self, judge: Judge, state: State) -> None:
+        """Note that a state is about to change."""
+        if state.epoch != self._epoch:
+            self.spare(judge, state)
+            state.epoch = self._epoch
+            self.dirty.append((judge, state))
 
     def _guard(self, judge: Judge, action: Callable[..., Any], *arguments: Any) -> Any:
         """Run a judge's action; a rule that keeps failing is put aside, the others go on."""
@@ -292,8 +564,12 @@ class Engine:
 
     def _failed(self, judge: Judge, error: Exception) -> None:
         judge.counters.failures += 1
-        if judge.counters.failures >= _FAILURES_ALLOWED:
-            judge.quarantined = f"{type(error).__name__}: {error}"[:500]
+        if judge.counters.failures >= _FAILURES_ALLOWED and judge.quarantined is None:
+            self._quarantine(judge, f"{type(error).__name__}: {error}"[:500])
+
+    def _quarantine(self, judge: Judge, reason: str) -> None:
+        judge.quarantined = reason
+        self.put_aside.append(judge)
 
     # ---- what judges call
 
@@ -308,7 +584,8 @@ class Engine:
 
     def touch(self, judge: Judge, state: State) -> None:
         """Note that a state other than the one being judged has changed."""
-        self._touched(judge, state)
+        self._mark(judge, state)
+        self._schedule(judge, state)
 
     def derive(self, rule: Rule, reading: Reading) -> None:
         """Collect a computed reading."""

@@ -20,6 +20,8 @@ _LOOK_AGAIN_US = 60_000_000
 class GeofenceJudge(Judge):
     """Raises while an entity is on the wrong side of an area's border; the border itself belongs to the area."""
 
+    __slots__ = ("_area", "_area_seen_us", "_condition")
+
     def __init__(self, rule: Rule, host: Host, condition: Geofence) -> None:
         super().__init__(rule, host)
         self._condition = condition

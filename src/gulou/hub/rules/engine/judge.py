@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
 
 from gulou.connectivity.intake import Reading
+from gulou.hub.rules.engine.guards import NEVER
 from gulou.hub.rules.engine.scope import StateScope
-from gulou.hub.rules.engine.state import Input, Occurrence, RuleCounters, Samples, State
+from gulou.hub.rules.engine.state import Input, Missed, Occurrence, RuleCounters, Samples, State
 from gulou.hub.rules.model import Rule
 from gulou.hub.rules.ports import Surroundings
 
 Change = str  # raised | changed | cleared
+Band = tuple[float, float, int]
+"""What a state tolerates: values strictly between two numbers, before a moment (µs UTC)."""
 
 
 class Host(Protocol):
@@ -26,6 +31,9 @@ class Host(Protocol):
 
     def announce(self, judge: Judge, state: State, occurrence: Occurrence, change: Change, at_us: int) -> None: ...
 
+    def spare(self, judge: Judge, state: State) -> None:
+        """Announce that a state other than the one being judged is going to change."""
+
     def touch(self, judge: Judge, state: State) -> None:
         """Note that a state other than the one being judged has changed."""
 
@@ -35,20 +43,36 @@ class Host(Protocol):
 class Judge:
     """Judges one rule; the states are kept by entity (a pattern has its own keys)."""
 
-    settles_by_reading = True
+    settles_by_reading: ClassVar[bool] = True
     """Whether a reading's own time moves the timers of its state."""
+
+    __slots__ = (
+        "_windows",
+        "active",
+        "counters",
+        "host",
+        "listeners",
+        "quarantined",
+        "retired",
+        "rule",
+        "spent",
+        "states",
+    )
 
     def __init__(self, rule: Rule, host: Host) -> None:
         self.rule = rule
         self.host = host
         self.states: dict[str, State] = {}
+        self.active = 0
+        """How many detections are raised."""
         self.counters = RuleCounters()
+        self.spent = (0, 0)
+        """Evaluations and nanoseconds when its budget was last looked at."""
         self.quarantined: str | None = None
+        self.retired = False
+        self.listeners: tuple[Any, ...] = ()
+        """Where the index keeps it."""
         self._windows = rule.windows
-
-    def offer(self, reading: Reading) -> State | None:
-        """Return the state that a reading belongs to, made if need be; None: the rule has no use for it."""
-        return self.state_of(reading.entity_id)
 
     def state_of(self, key: str) -> State:
         state = self.states.get(key)
@@ -82,6 +106,36 @@ class Judge:
         state.newest_us = max(state.newest_us, at_us)
         self.counters.taken += 1
         return True
+
+    def tolerance(self, state: State, name: str) -> Band | None:
+        """Return within which values of a property no reading that is newer than all before can change anything.
+
+        Until it is left, ``catch_up`` is all that such readings do to the state. None: every reading must be judged.
+        """
+        return None
+
+    def catch_up(self, state: State, name: str, missed: Missed) -> None:
+        """Take in what came within the tolerance and was not judged."""
+        known = state.inputs[name]
+        known.previous = missed.before if missed.readings > 1 else known.value
+        known.value, known.observed_us, known.count = missed.value, missed.observed_us, missed.total
+        state.newest_us = max(state.newest_us, missed.observed_us)
+        self.counters.taken += missed.readings
+
+    def counted(self, state: State, name: str) -> int | None:
+        """Return how many readings of a property had come when the state was last brought up to date."""
+        known = state.inputs.get(name)
+        return None if known is None else known.count
+
+    def count(self, state: State, name: str, readings: int) -> None:
+        """Note that the state is up to date with so many readings, whether it took the last or had no use for it."""
+        known = state.inputs.get(name)
+        if known is not None:
+            known.count = readings
+
+    def heard(self, state: State) -> Iterable[str]:
+        """Return the properties of the state's entity that it has heard."""
+        return state.inputs
 
     def too_late(self, state: State, known: Input, at_us: int) -> bool:
         """Say whether a reading that is older than the newest is too old even for a window."""
@@ -127,12 +181,27 @@ class Judge:
                 return
             subject = entity_id or state.key
             name = f"{self.rule.id}/{subject}/{at_us}"
+            self.active += 1
             state.occurrence = Occurrence(name, subject, at_us, severity, severity)
             self.host.announce(self, state, state.occurrence, "raised", at_us)
         elif severity is None:
             state.occurrence = None
+            self.active -= 1
             self.host.announce(self, state, present, "cleared", at_us)
         elif severity != present.severity:
             present.severity = severity
             present.peak = max(present.peak, severity)
             self.host.announce(self, state, present, "changed", at_us)
+
+
+def between(value: float, cuts: Iterable[float], until_us: int = NEVER) -> Band | None:
+    """Return the gap between the cuts that a value lies in; None where it lies on one."""
+    low, high = -math.inf, math.inf
+    for cut in cuts:
+        if cut < value:
+            low = max(low, cut)
+        elif cut > value:
+            high = min(high, cut)
+        else:
+            return None
+    return low, high, until_us

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gulou.connectivity.intake import Reading
-from gulou.hub.rules.engine.judge import Host, Judge
+from gulou.hub.rules.engine.guards import NEVER
+from gulou.hub.rules.engine.judge import Band, Host, Judge, between
 from gulou.hub.rules.engine.scope import StateScope
 from gulou.hub.rules.engine.state import Input, Samples, State, Switch
 from gulou.hub.rules.expression.functions import AGGREGATES, rate
@@ -39,6 +40,8 @@ def way_ahead(level: Level, switch: Switch, value: float | None, scope: StateSco
 class LevelsJudge(Judge):
     """Judges levels at each reading."""
 
+    __slots__ = ("_below", "_expires", "_levels", "_looks_back", "_value", "condition")
+
     def __init__(self, rule: Rule, host: Host, condition: Threshold | Window) -> None:
         super().__init__(rule, host)
         self._levels = condition.levels
@@ -69,6 +72,25 @@ class LevelsJudge(Judge):
                 switch.since_us, turning = at_us, True
         if turning:
             self._flip(state, at_us)
+
+    def tolerance(self, state: State, name: str) -> Band | None:
+        """The gap in which no switch's way to its other side becomes true or stops being so."""
+        condition = self.condition
+        if not isinstance(condition, Threshold) or condition.lone_input != name:
+            return None
+        known = state.inputs.get(name)
+        if known is None or type(known.value) is not float or (self._expires and state.occurrence is not None):
+            return None
+        scope = self.scope(state, state.newest_us)
+        value = self.value(scope)
+        cuts: list[float] = []
+        for level, switch in zip(self._levels, state.switches, strict=True):
+            ahead = way_ahead(level, switch, value, scope, below=self._below)
+            if (ahead is True and switch.since_us is None) or (ahead is False and switch.since_us is not None):
+                return None  # the next reading begins or ends something, whatever it says
+            cuts.extend(level.cuts(name, on=switch.on))
+        until_us = self._next_flip(state)
+        return between(known.value, cuts, NEVER if until_us is None else until_us)
 
     def value(self, scope: StateScope) -> float | None:
         """Return the number that limits are held against."""
@@ -126,6 +148,8 @@ class LevelsJudge(Judge):
 class SlidingJudge(LevelsJudge):
     """A window that slides with each reading."""
 
+    __slots__ = ()
+
     def this(self, scope: StateScope) -> float | None:
         condition = self.condition
         assert isinstance(condition, Window)
@@ -135,6 +159,8 @@ class SlidingJudge(LevelsJudge):
 
 class TumblingJudge(LevelsJudge):
     """Whole windows, counted from the epoch; each is judged once, when stragglers have had their time."""
+
+    __slots__ = ("_window",)
 
     def __init__(self, rule: Rule, host: Host, condition: Window) -> None:
         super().__init__(rule, host, condition)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
 
-from gulou.connectivity.intake import Reading
-from gulou.hub.rules.engine.judge import Judge
+from gulou.hub.rules.engine.guards import NEVER
+from gulou.hub.rules.engine.judge import Band, Judge
 from gulou.hub.rules.expression import MappingScope
-from gulou.hub.rules.model import Selection, watched_by
+from gulou.hub.rules.model import Pattern, Selection, watched_by
 from gulou.hub.rules.ports import Surroundings
 
 _LOOK_AGAIN_US = 60_000_000
 _LOOK_SOON_US = 5_000_000  # an entity is often described only after its first reading
-_MOST_SERIES = 1_000_000
+_MOST_SERIES = 50_000
+_ANYTHING = (-math.inf, math.inf, NEVER)
 
 
 class Listener:
     """One rule (or one step of a pattern) that listens to some series."""
 
-    __slots__ = ("_seen", "judge", "properties", "select", "step")
+    __slots__ = ("_seen", "judge", "prefix", "properties", "select")
 
-    def __init__(self, judge: Judge, step: int, select: Selection, properties: frozenset[str] | None) -> None:
+    def __init__(self, judge: Judge, prefix: str, select: Selection, properties: frozenset[str] | None) -> None:
         self.judge = judge
-        self.step = step
+        self.prefix = prefix
+        """Stands before an entity's id in the key of its state."""
         self.select = select
         self.properties = properties
-        self._seen: dict[str, tuple[bool, int]] = {}
+        self._seen: dict[str, tuple[bool, int]] | None = None if select.where is None else {}
 
     def hears(self, entity_id: str, entity_type: str, name: str) -> bool:
         """Say whether a series can concern the rule, attributes aside."""
@@ -43,7 +45,7 @@ class Listener:
     def holds(self, entity_id: str, now_us: int, surroundings: Surroundings) -> bool:
         """Say whether ``where`` is true of the entity; looked up again now and then."""
         where = self.select.where
-        if where is None:
+        if where is None or self._seen is None:
             return True
         seen = self._seen.get(entity_id)
         if seen is not None and now_us - seen[1] < (_LOOK_AGAIN_US if seen[0] else _LOOK_SOON_US):
@@ -53,48 +55,85 @@ class Listener:
         self._seen[entity_id] = (truth, now_us)
         return truth
 
+    def held(self, entity_id: str) -> bool:
+        """Say whether ``where`` was true when it was last looked up; also where it never was."""
+        seen = None if self._seen is None else self._seen.get(entity_id)
+        return seen is None or seen[0]
+
+    def tolerance(self, entity_id: str, name: str) -> Band | None:
+        """Return what the rule tolerates of a series, as ``Judge.tolerance``."""
+        judge, until_us = self.judge, NEVER
+        if judge.quarantined is not None:
+            return _ANYTHING
+        state = judge.states.get(self.prefix + entity_id)
+        if self._seen is not None:
+            seen = self._seen.get(entity_id)
+            if seen is None or (state is not None and not seen[0]):
+                return None
+            until_us = seen[1] + (_LOOK_AGAIN_US if seen[0] else _LOOK_SOON_US)
+            if not seen[0]:
+                return -math.inf, math.inf, until_us
+        band = None if state is None else judge.tolerance(state, name)
+        return None if band is None else (band[0], band[1], min(band[2], until_us))
+
 
 class Index:
     """Finds the listeners of a reading."""
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        self._by_id: dict[str, list[Listener]] = {}
-        self._by_type: dict[str, list[Listener]] = {}
-        self._by_rule: dict[str, list[Listener]] = {}
-        self._of_series: dict[tuple[str, str], tuple[tuple[Listener, ...], bool]] = {}
+        self._by_id: dict[str, tuple[Listener, ...]] = {}
+        self._by_type: dict[tuple[str, str | None], dict[Listener, None]] = {}
+        self._of_series: dict[tuple[str, str], tuple[Listener, ...]] = {}
 
-    def rebuild(self, judges: Iterable[Judge]) -> None:
-        """Index all rules anew."""
-        self._by_id, self._by_type, self._by_rule, self._of_series = {}, {}, {}, {}
-        for judge in judges:
-            for step, watched in enumerate(watched_by(judge.rule)):
-                listener = Listener(judge, step, watched.select, watched.properties)
-                self._by_rule.setdefault(judge.rule.id, []).append(listener)
-                if watched.select.exact_id is not None:
-                    self._by_id.setdefault(watched.select.exact_id, []).append(listener)
+    def add(self, judge: Judge) -> None:
+        """Let a rule listen."""
+        patterned = isinstance(judge.rule.condition, Pattern)
+        made = []
+        for step, watched in enumerate(watched_by(judge.rule)):
+            listener = Listener(judge, f"{step}|" if patterned else "", watched.select, watched.properties)
+            made.append(listener)
+            if watched.select.exact_id is not None:
+                self._by_id[watched.select.exact_id] = (*self._by_id.get(watched.select.exact_id, ()), listener)
+            else:
+                for name in watched.properties if watched.properties is not None else (None,):
+                    self._by_type.setdefault((watched.select.entity_type, name), {})[listener] = None
+        judge.listeners = tuple(made)
+        self._of_series.clear()
+
+    def remove(self, judge: Judge) -> None:
+        """Let a rule listen no more."""
+        for listener in judge.listeners:
+            name = listener.select.exact_id
+            if name is not None:
+                rest = tuple([one for one in self._by_id.get(name, ()) if one is not listener])
+                if rest:
+                    self._by_id[name] = rest
                 else:
-                    self._by_type.setdefault(watched.select.entity_type, []).append(listener)
+                    self._by_id.pop(name, None)
+            else:
+                for one in listener.properties if listener.properties is not None else (None,):
+                    self._by_type[listener.select.entity_type, one].pop(listener, None)
+        judge.listeners = ()
+        self._of_series.clear()
 
-    def meeting(self, reading: Reading, now_us: int) -> Sequence[Listener]:
-        """Return the listeners of a reading."""
-        series = (reading.entity_id, reading.property)
+    def meeting(self, entity_id: str, entity_type: str, name: str) -> tuple[Listener, ...]:
+        """Return the listeners of a series that has no number, attributes aside."""
+        series = (entity_id, name)
         known = self._of_series.get(series)
         if known is None:
-            found = self._find(reading)
             if len(self._of_series) >= _MOST_SERIES:
                 self._of_series.clear()
-            known = self._of_series[series] = (found, any(one.select.where is not None for one in found))
-        found, choosy = known
-        if not choosy:
-            return found
-        return [one for one in found if one.holds(reading.entity_id, now_us, self._surroundings)]
+            known = self._of_series[series] = self.find(entity_id, entity_type, name)
+        return known
 
-    def _find(self, reading: Reading) -> tuple[Listener, ...]:
-        candidates = [*self._by_id.get(reading.entity_id, ()), *self._by_type.get(reading.entity_type, ())]
-        return tuple(one for one in candidates if one.hears(reading.entity_id, reading.entity_type, reading.property))
+    def find(self, entity_id: str, entity_type: str, name: str) -> tuple[Listener, ...]:
+        """Return the listeners of a series, attributes aside."""
+        found = [one for one in self._by_id.get(entity_id, ()) if one.hears(entity_id, entity_type, name)]
+        for key in ((entity_type, name), (entity_type, None)):
+            found += [one for one in self._by_type.get(key, ()) if one.names(entity_id)]
+        return tuple(found)
 
     def selects(self, judge: Judge, entity_id: str, now_us: int) -> bool:
         """Say whether a rule is about an entity."""
-        listeners = self._by_rule.get(judge.rule.id, ())
-        return any(one.names(entity_id) and one.holds(entity_id, now_us, self._surroundings) for one in listeners)
+        return any(one.names(entity_id) and one.holds(entity_id, now_us, self._surroundings) for one in judge.listeners)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 
 from gulou.connectivity.intake import Reading
-from gulou.hub.rules.engine.judge import Host, Judge
+from gulou.hub.rules.engine.judge import Band, Host, Judge, between
 from gulou.hub.rules.engine.scope import StateScope
 from gulou.hub.rules.engine.state import Input, Match, State
 from gulou.hub.rules.model import Pattern, Rule
@@ -21,6 +22,8 @@ class PatternJudge(Judge):
     ``<index of the step>|<entity id>``.
     """
 
+    __slots__ = ("_condition", "_step_windows")
+
     def __init__(self, rule: Rule, host: Host, condition: Pattern) -> None:
         super().__init__(rule, host)
         self._condition = condition
@@ -29,9 +32,18 @@ class PatternJudge(Judge):
     def new_state(self, key: str) -> State:
         return State(key, matches=[[] for _ in self._condition.steps] if key.startswith(_GROUP) else [])
 
-    def offer_step(self, index: int, reading: Reading) -> State:
-        """Return the state of one step's inputs."""
-        return self.state_of(f"{index}|{reading.entity_id}")
+    def tolerance(self, state: State, name: str) -> Band | None:
+        """A step happens with every reading while its condition is true; while it is not, nothing does."""
+        number, _, entity_id = state.key.partition("|")
+        when = self._condition.steps[int(number)].when
+        known = state.inputs.get(name)
+        if known is None or when.cuts is None or when.inputs != {name} or type(known.value) is not float:
+            return None
+        scope = StateScope(state, entity_id, state.newest_us, self.rule.fresh_us, self.host.surroundings)
+        return None if when.evaluate(scope) is True else between(known.value, when.cuts[name])
+
+    def heard(self, state: State) -> Iterable[str]:
+        return ()  # its timers are those of groups
 
     def take(self, state: State, reading: Reading) -> bool:
         index = int(state.key.partition("|")[0])
@@ -49,6 +61,7 @@ class PatternJudge(Judge):
             return
         values = {name: known.value for name, known in state.inputs.items()}
         joint = self.state_of(_GROUP + group)
+        self.host.spare(self, joint)
         self._happened(joint, index, Match(state.newest_us, entity_id, values))
         self.host.touch(self, joint)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,24 @@ class Input(msgspec.Struct, array_like=True):
     observed_us: int
     value: Any
     previous: Any = None
+    count: int = 0
+    """How many readings of its series had come; those since were noted without a judgement."""
+
+
+class Missed(NamedTuple):
+    """What has come of a series without being judged: how many, and the newest two.
+
+    Args:
+        readings: how many were missed.
+        total: how many have come in all.
+        before: the value before the newest; of no meaning where just one was missed.
+    """
+
+    readings: int
+    total: int
+    observed_us: int
+    value: float
+    before: float
 
 
 class Samples(msgspec.Struct, array_like=True):
@@ -90,6 +108,8 @@ class State(msgspec.Struct):
         matches: by step of a pattern.
         complete_us: when a pattern was last complete.
         scheduled_us: when the engine will look at the state again; not kept.
+        epoch: between which two checkpoints it changed last; not kept.
+        heard: of an absence: property → how many readings had come when the newest was judged.
     """
 
     key: str
@@ -106,6 +126,8 @@ class State(msgspec.Struct):
     matches: list[list[Match]] = []
     complete_us: int | None = None
     scheduled_us: int | None = None
+    heard: dict[str, int] | None = None
+    epoch: int = 0
 
 
 class RuleCounters(msgspec.Struct):

@@ -15,6 +15,7 @@ from sqlglot.errors import ParseError, TokenError
 from gulou.hub.rules.curves import PointTable
 from gulou.hub.rules.durations import read_duration_us
 from gulou.hub.rules.expression import functions, logic
+from gulou.hub.rules.expression.cuts import Cuts, find_cuts, plain_column
 from gulou.hub.rules.expression.scope import Scope
 from gulou.kernel.documents import nearest
 from gulou.kernel.errors import Invalid
@@ -94,6 +95,8 @@ class Expression:
         inputs: names of the properties that it reads.
         windows: property → the longest past that it reads of it, µs.
         evaluate: gives the result, None for unknown; raises nothing for any input of the declared types.
+        cuts: property → the constants that it is compared with, where it does nothing else; None where it does.
+        plain: the property that the expression is, where it is just that.
     """
 
     text: str
@@ -102,6 +105,8 @@ class Expression:
     windows: Mapping[str, int]
     tables: frozenset[str]
     evaluate: Evaluate
+    cuts: Cuts | None = None
+    plain: str | None = None
 
 
 def compile_expression(text: str, names: Names, want: str = "any") -> Expression:
@@ -119,7 +124,8 @@ def compile_expression(text: str, names: Names, want: str = "any") -> Expression
     kind, evaluate = compiler.compile(tree, 0)
     if want != "any" and kind not in (want, "any"):
         raise Invalid("rules.expression_wrong_type", got=kind, want=want, line=1, column=1)
-    return Expression(text, kind, frozenset(compiler.inputs), compiler.windows, frozenset(compiler.tables), evaluate)
+    inputs, tables = frozenset(compiler.inputs), frozenset(compiler.tables)
+    return Expression(text, kind, inputs, compiler.windows, tables, evaluate, find_cuts(tree), plain_column(tree))
 
 
 def _parse(text: str) -> exp.Expr:

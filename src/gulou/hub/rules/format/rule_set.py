@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from gulou.hub.rules.curves import PointTable
 from gulou.hub.rules.format.names import NameBook
@@ -33,6 +34,11 @@ class RuleSet:
     version: str
     rules: tuple[Rule, ...]
     tables: Mapping[str, PointTable]
+
+    @cached_property
+    def derivations(self) -> tuple[Rule, ...]:
+        """The rules that compute properties."""
+        return tuple(rule for rule in self.rules if isinstance(rule.condition, Derive))
 
     @classmethod
     def parse(
