@@ -37,6 +37,7 @@ from gulou.connectivity.intake.ports import (
 )
 from gulou.connectivity.intake.positions import load_position, save_position
 from gulou.connectivity.intake.rejects_sql import SqlRejectStore
+from gulou.connectivity.intake.sealing import LogKeys
 from gulou.connectivity.intake.series import Series, SeriesCatalogue
 from gulou.connectivity.intake.service import IntakeService
 from gulou.connectivity.intake.settings import IntakeSettings, LedgerSettings, LogSettings
@@ -59,6 +60,7 @@ __all__ = [
     "LogBatch",
     "LogConsumer",
     "LogFollower",
+    "LogKeys",
     "LogReader",
     "LogSettings",
     "MemoryLog",

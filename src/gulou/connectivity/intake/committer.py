@@ -115,6 +115,17 @@ class Committer:
         known = self._positions.get(origin)
         return self._known_position(origin) if known is None else known
 
+    def mend(self) -> None:
+        """After a failed write, try whether the disk takes writes again; from then on submissions are taken again."""
+        if self.failure is None or self.failure == "intake.failed":  # a defect in this thread ended it for good
+            return
+        try:
+            self._log.mend()
+        except (Fault, Unavailable):
+            return
+        _log.warning("the log takes writes again")
+        self.failure = None
+
     def waiting(self) -> int:
         """Return how many submissions wait for a write."""
         return len(self._queue)

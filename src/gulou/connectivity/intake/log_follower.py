@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from gulou.connectivity.intake.log_head import DurableEnd, HeadReader
 from gulou.connectivity.intake.log_readers import ReaderFile
+from gulou.connectivity.intake.sealing import LogKeys, Seal, seal_of
 from gulou.connectivity.intake.segment import DATA_OFFSET, Head, read_frame, read_head
 from gulou.kernel.clock import Clock, SystemClock
 from gulou.kernel.errors import Fault
@@ -30,11 +31,15 @@ class LogFollower:
         directory: the log's; it need not exist yet.
         name: under which this reader says how far it has come (``forget_before``), so that the writer keeps the rest;
             None: the writer waits for nobody, and a slow reader may find that what it wants is gone.
+        keys: open what is sealed (``LogKeys.read(settings.encryption_key_file)``).
         clock: dates this reader's words; as files' ages do, by the machine's own by default.
     """
 
-    def __init__(self, directory: Path, name: str | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, directory: Path, name: str | None = None, *, keys: LogKeys | None = None, clock: Clock | None = None
+    ) -> None:
         self._directory = directory
+        self._keys = keys
         self._clock = clock or SystemClock()
         self._head = HeadReader(directory)
         self._head_guard = threading.Lock()
@@ -70,7 +75,7 @@ class LogFollower:
 
         Raises:
             Fault: ``log.fallen_behind``: ``sequence`` is no longer kept, or was recycled while being read; with
-                ``first``, what is kept. ``log.damaged``.
+                ``first``, what is kept. ``log.damaged``; ``log.key_missing``, ``log.key_wrong``.
         """
         told = self._look()
         expected = sequence
@@ -106,11 +111,11 @@ class LogFollower:
             if segment.expected >= segment.following(told, self._segments):
                 segment = self._open_segment(sequence)
                 continue
-            frame = read_frame(segment.descriptor, segment.offset, segment.size(), segment.head)
+            frame = read_frame(segment.descriptor, segment.offset, segment.size(), segment.head, segment.seal)
             if frame is None or frame.first_sequence != segment.expected:
                 self._refuse(segment, sequence)
             segment.offset = frame.end
-            segment.expected += len(frame.records)
+            segment.expected += frame.count
             if segment.expected > sequence:
                 yield from enumerate(frame.records, frame.first_sequence)
                 return
@@ -139,7 +144,12 @@ class LogFollower:
             if path.exists():
                 raise Fault("log.damaged", file=str(path), offset=0, sequence=firsts[-1])
             raise self._fallen_behind(sequence)
-        self._open = _OpenSegment(path, descriptor, head)
+        try:
+            seal = seal_of(self._keys, path, head.key_id, head.salt)
+        except Fault:
+            os.close(descriptor)
+            raise
+        self._open = _OpenSegment(path, descriptor, head, seal)
         return self._open
 
     def _refuse(self, segment: _OpenSegment, sequence: int) -> NoReturn:
@@ -162,12 +172,13 @@ class LogFollower:
 class _OpenSegment:
     """A segment being read: the frame at ``offset`` begins with the sequence ``expected``."""
 
-    __slots__ = ("_following", "descriptor", "expected", "first", "head", "offset", "path")
+    __slots__ = ("_following", "descriptor", "expected", "first", "head", "offset", "path", "seal")
 
-    def __init__(self, path: Path, descriptor: int, head: Head) -> None:
+    def __init__(self, path: Path, descriptor: int, head: Head, seal: Seal | None) -> None:
         self.path = path
         self.descriptor = descriptor
         self.head = head
+        self.seal = seal
         self.first = self.expected = head.first_sequence
         self.offset = DATA_OFFSET
         self._following: int | None = None

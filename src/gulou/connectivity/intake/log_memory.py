@@ -47,6 +47,9 @@ class MemoryLog:
                 del self._records[:count]
                 self._forgotten += count
 
+    def mend(self) -> None:
+        """Do nothing."""
+
     def prepare(self) -> None:
         """Do nothing."""
 

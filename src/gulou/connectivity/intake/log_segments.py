@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gulou.connectivity.intake.log_head import HeadWriter
 from gulou.connectivity.intake.log_readers import ReaderPosition, reader_positions
+from gulou.connectivity.intake.sealing import LogKeys, Seal, seal_of
 from gulou.connectivity.intake.segment import (
     DATA_OFFSET,
     Frame,
@@ -54,7 +55,9 @@ class SegmentLog:
 
     Raises:
         Conflict: ``log.in_use``: another process has it open.
-        Fault: ``log.damaged`` with file, offset and sequence: a frame is broken that others follow.
+        Fault: ``log.damaged`` with file, offset and sequence: a frame is broken that others follow;
+            ``log.write_failed``: the directory cannot be written; ``log.key_missing``, ``log.key_wrong``.
+        Invalid: ``log.key_unreadable``.
         Unavailable: ``intake.disk_full``: no room for the first segment.
     """
 
@@ -74,17 +77,19 @@ class SegmentLog:
         self._segment_bytes = max(int(self._settings.segment_mb * 1024 * 1024), DATA_OFFSET)
         self._guard = threading.Lock()
         self._broken = False
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock_descriptor = _lock(directory / "lock")
+        self.keys = LogKeys.read(self._settings.encryption_key_file)
+        self._seal: Seal | None = None
+        self._lock_descriptor = _lock(directory)
         self._descriptor = -1
         try:
-            for unfinished in directory.glob("spare-*.new"):
-                unfinished.unlink()
+            for unfinished in directory.glob("spare-*" if self.keys else "spare-*.new"):
+                unfinished.unlink()  # with a key also those that may hold what was written without one
             self._segments = self._list_segments()
             if self._segments:
                 self._open_last()
             else:
                 self._last = 0
+            if not self._segments or self._head.key_id != self._key_id():
                 self._start_segment(0)
             self._told = _head_writer(directory)
             self._tell()
@@ -97,8 +102,8 @@ class SegmentLog:
 
         Raises:
             Unavailable: ``intake.disk_full``; nothing was taken.
-            Fault: ``log.write_failed``: the disk refused; the log takes nothing more until it is opened again, because
-                after a failed sync nobody knows what is on the disk.
+            Fault: ``log.write_failed``: the disk refused; the log takes nothing more before ``mend``, because after a
+                failed sync nobody knows what of this file is on the disk.
         """
         if not records:
             return self._last
@@ -107,10 +112,10 @@ class SegmentLog:
                 raise Unavailable("intake.stopped")
             if self._broken:
                 raise Fault("log.write_failed", file=str(self._segments[-1].path), problem="earlier failure")
-            frame = frame_bytes(records, self._last + 1, self._head.seed)
+            frame = frame_bytes(records, self._last + 1, self._head.seed, self._seal)
             if self._offset + len(frame) > self._size and self._offset > DATA_OFFSET:
                 self._start_segment(len(frame))
-                frame = frame_bytes(records, self._last + 1, self._head.seed)
+                frame = frame_bytes(records, self._last + 1, self._head.seed, self._seal)
             elif self._offset + len(frame) > self._size:
                 self._grow(len(frame))
             self._write(frame)
@@ -118,6 +123,22 @@ class SegmentLog:
             self._last += len(records)
             self._tell()
             return self._last
+
+    def mend(self) -> None:
+        """Take up writing again after a failure, in a new file; does nothing while all is well. Any thread.
+
+        What was synced before the failure is in the old file and stays. What failed was never acknowledged, and is
+        never read: the new file begins with its sequence.
+
+        Raises:
+            Fault: ``log.write_failed``: the disk still refuses.
+            Unavailable: ``intake.disk_full``.
+        """
+        with self._guard:
+            if self._broken and self._descriptor >= 0:
+                self._start_segment(0, spare=False)
+                self._broken = False
+                self._tell()
 
     def read_from(self, sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield (sequence, record) up to what was durable when the call was made.
@@ -234,16 +255,17 @@ class SegmentLog:
         self._descriptor = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
         self._size = os.fstat(self._descriptor).st_size
         self._head = _sound_head(self._descriptor, segment)
+        self._seal = seal_of(self.keys, segment.path, self._head.key_id, self._head.salt)
         self._offset, self._last = DATA_OFFSET, segment.first_sequence - 1
         while frame := self._next_frame():
             self._offset = frame.end
-            self._last += len(frame.records)
+            self._last += frame.count
         later = find_later_frame(self._descriptor, self._offset, self._size, self._head, self._last + 1)
         if later is not None:
             raise _damaged(segment, self._offset, self._last + 1)
 
     def _next_frame(self) -> Frame | None:
-        frame = read_frame(self._descriptor, self._offset, self._size, self._head)
+        frame = read_frame(self._descriptor, self._offset, self._size, self._head, content=False)
         return frame if frame is not None and frame.first_sequence == self._last + 1 else None
 
     def _read_segment(self, segment: _Segment, sequence: int, following: int) -> Iterator[tuple[int, bytes]]:
@@ -251,9 +273,10 @@ class SegmentLog:
         try:
             size = os.fstat(descriptor).st_size
             head = _sound_head(descriptor, segment)
+            seal = seal_of(self.keys, segment.path, head.key_id, head.salt)
             offset, expected = DATA_OFFSET, segment.first_sequence
             while expected < following:
-                frame = read_frame(descriptor, offset, size, head)
+                frame = read_frame(descriptor, offset, size, head, seal)
                 if frame is None or frame.first_sequence != expected:
                     raise _damaged(segment, offset, expected)
                 for number, record in enumerate(frame.records, expected):
@@ -264,11 +287,14 @@ class SegmentLog:
         finally:
             os.close(descriptor)
 
-    def _start_segment(self, frame_length: int) -> None:
+    def _key_id(self) -> int:
+        return 0 if self.keys is None else self.keys.newest
+
+    def _start_segment(self, frame_length: int, *, spare: bool = True) -> None:
         """Go on in a new file, which is whole and named only when it is durable."""
         size = max(self._segment_bytes, DATA_OFFSET + frame_length)
-        head = Head(self._last + 1, secrets.randbits(64))
-        fresh = self._find_spare(size) or self._directory / f"spare-{secrets.token_hex(6)}.free"
+        head = Head(self._last + 1, secrets.randbits(64), self._key_id())
+        fresh = (self._find_spare(size) if spare else None) or self._directory / f"spare-{secrets.token_hex(6)}.free"
         descriptor = -1
         try:
             descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -288,6 +314,9 @@ class SegmentLog:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor, self._size, self._head, self._offset = descriptor, size, head, DATA_OFFSET
+        self._seal = seal_of(self.keys, path, head.key_id, head.salt)
+        if self._segments and self._segments[-1].first_sequence == head.first_sequence:
+            self._segments.pop()  # it held nothing, and the new file has taken its name
         if self._segments:
             self._segments[-1].full_at = self._clock.now_us() / SECOND_US
         self._segments.append(_Segment(path, head.first_sequence))
@@ -311,8 +340,10 @@ class SegmentLog:
         return next((spare for spare in spares if spare.stat().st_size == size), None)
 
     def _recycle(self, segment: _Segment) -> None:
+        """Keep the file for using again, unless that would leave on the disk what was written without the key."""
         spares = len(list(self._directory.glob("spare-*.free")))
-        if spares < self._settings.spare_segments and segment.path.stat().st_size == self._segment_bytes:
+        usable = segment.path.stat().st_size == self._segment_bytes and (self.keys is None or _is_sealed(segment))
+        if usable and spares < self._settings.spare_segments:
             segment.path.rename(self._directory / f"spare-{segment.first_sequence:020d}.free")
         else:
             segment.path.unlink()
@@ -336,13 +367,20 @@ def _head_writer(directory: Path) -> HeadWriter:
         raise Fault("log.write_failed", file=str(directory), problem=os.strerror(error.errno or 0)) from error
 
 
-def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+def _lock(directory: Path) -> int:
+    """Make the directory, and be its only writer."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise Unavailable("intake.disk_full", path=str(directory)) from error
+        raise Fault("log.write_failed", file=str(directory), problem=os.strerror(error.errno or 0)) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise Conflict("log.in_use", path=str(path.parent)) from None
+        raise Conflict("log.in_use", path=str(directory)) from None
     return descriptor
 
 
@@ -351,6 +389,15 @@ def _sound_head(descriptor: int, segment: _Segment) -> Head:
     if head is None or head.first_sequence != segment.first_sequence:
         raise _damaged(segment, 0, segment.first_sequence)
     return head
+
+
+def _is_sealed(segment: _Segment) -> bool:
+    descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = read_head(descriptor)
+    finally:
+        os.close(descriptor)
+    return head is not None and head.key_id != 0
 
 
 def _damaged(segment: _Segment, offset: int, sequence: int) -> Fault:

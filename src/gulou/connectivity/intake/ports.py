@@ -95,6 +95,9 @@ class ReadingLog(LogReader, Protocol):
     def append(self, records: list[bytes]) -> int:
         """Write records and sync; return the sequence of the last. Raises Unavailable ``intake.disk_full``."""
 
+    def mend(self) -> None:
+        """Take up writing again after ``append`` failed. Raises as ``append`` while that is not possible."""
+
     def prepare(self) -> None:
         """Do ahead what the next appends would have to wait for; called now and then, beside them."""
 

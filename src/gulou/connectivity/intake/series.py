@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import struct
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -12,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from gulou.connectivity.intake.sealing import LogKeys, Seal, seal_of
 from gulou.kernel.errors import Fault
 
 _MAGIC = b"GULOUSER"
-_HEADER = 16
+_PLAIN = struct.Struct("<8sQ")  # magic, version 1
+_SEALED = struct.Struct("<8sQQ16sQ")  # magic, version 2, key, salt, xxh3-64 of what precedes
+_LEAD = struct.Struct("<IQ")  # length and xxh3-64 of a frame's body
+_ANEW = 10_000
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -42,10 +48,17 @@ class SeriesCatalogue:
     Args:
         file: where numbers are kept; None: in memory only (tests, stories).
         readonly: read what is there (``refresh`` reads on); another process numbers.
+        keys: encrypt the file; one that is not, or by an earlier key, is written anew at the start.
+
+    Raises:
+        Fault: ``log.damaged``; ``log.key_missing``, ``log.key_wrong``.
     """
 
-    def __init__(self, file: Path | None = None, *, readonly: bool = False) -> None:
+    def __init__(self, file: Path | None = None, *, readonly: bool = False, keys: LogKeys | None = None) -> None:
         self._path = file
+        self._keys = keys
+        self._header = b""
+        self._seal: Seal | None = None
         self._readonly = readonly
         self._lock = threading.Lock()
         self._all: list[Series] = []
@@ -53,15 +66,15 @@ class SeriesCatalogue:
         self._kinds: dict[tuple[str, str], int] = {}
         self._kind_of = np.zeros(1_024, np.int32)
         self._synced = 0
-        self._read_to = _HEADER
+        self._read_to = 0
         self._out: BinaryIO | None = None
-        if file is None:
-            return
-        if not readonly and not file.exists():
+        if file is not None and not readonly and not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(_MAGIC + (1).to_bytes(8, "little"))
+            file.write_bytes(self._new_header())
         self.refresh()
-        if not readonly:
+        if file is not None and not readonly:
+            if keys is not None:
+                self._seal_anew(file)
             self._out = file.open("r+b", buffering=0)
             self._out.truncate(self._read_to)
             self._out.seek(self._read_to)
@@ -112,8 +125,7 @@ class SeriesCatalogue:
         with self._lock:
             count = len(self._all)
             fresh = self._all[self._synced : count]
-        body = msgspec.msgpack.encode(fresh)
-        frame = len(body).to_bytes(4, "little") + xxh3_64_intdigest(body).to_bytes(8, "little") + body
+        frame = self._frame(fresh)
         self._out.seek(self._read_to)
         self._out.write(frame)
         os.fdatasync(self._out.fileno())
@@ -125,32 +137,86 @@ class SeriesCatalogue:
         if self._path is None or not self._path.exists():  # the process that numbers has not started yet
             return
         with self._lock, self._path.open("rb") as file:
-            head = file.read(_HEADER)
-            if head[:8] != _MAGIC:
-                raise Fault("log.damaged", file=str(self._path), offset=0, sequence=0)
+            self._read_header(file, self._path)
             file.seek(self._read_to)
             decoder = msgspec.msgpack.Decoder(list[Series])
-            while len(lead := file.read(12)) == 12:
-                body = file.read(int.from_bytes(lead[:4], "little"))
-                if xxh3_64_intdigest(body) != int.from_bytes(lead[4:], "little"):
+            known = len(self._all)
+            while len(lead := file.read(_LEAD.size)) == _LEAD.size:
+                length, checksum = _LEAD.unpack(lead)
+                stored = file.read(length)
+                if xxh3_64_intdigest(stored) != checksum:
                     break
-                for one in decoder.decode(body):
-                    self._add(one)
-                self._read_to += 12 + len(body)
+                body = stored if self._seal is None else self._seal.open(stored, self._read_to.to_bytes(8, "little"))
+                if body is None:
+                    raise Fault("log.damaged", file=str(self._path), offset=self._read_to, sequence=0)
+                fresh = decoder.decode(body)
+                self._add_all([one for one in fresh if one.number >= known] if fresh[0].number < known else fresh)
+                self._read_to += _LEAD.size + length
             self._synced = len(self._all)
+
+    def _new_header(self) -> bytes:
+        if self._keys is None:
+            return _PLAIN.pack(_MAGIC, 1)
+        fields = _SEALED.pack(_MAGIC, 2, self._keys.newest, secrets.token_bytes(16), 0)[:-8]
+        return fields + xxh3_64_intdigest(fields).to_bytes(8, "little")
+
+    def _read_header(self, file: BinaryIO, path: Path) -> None:
+        """Read the header; where it is another than before, the file was written anew and is read from its begin."""
+        lead = file.read(_PLAIN.size)
+        sealed = lead == _PLAIN.pack(_MAGIC, 2)
+        header = lead + file.read(_SEALED.size - len(lead)) if sealed else lead
+        sound = header == _PLAIN.pack(_MAGIC, 1) or (
+            sealed and xxh3_64_intdigest(header[:-8]).to_bytes(8, "little") == header[-8:]
+        )
+        if not sound:
+            raise Fault("log.damaged", file=str(path), offset=0, sequence=0)
+        if header != self._header:
+            key_id, salt = (_SEALED.unpack(header)[2:4]) if sealed else (0, b"")
+            self._seal = seal_of(self._keys, path, key_id, salt)
+            self._header, self._read_to = header, len(header)
+
+    def _seal_anew(self, path: Path) -> None:
+        """Write the whole file with the newest key, if it is not yet."""
+        if self._keys is not None and int.from_bytes(self._header[16:24], "little") == self._keys.newest:
+            return
+        header = self._new_header()
+        fresh = path.with_suffix(".new")
+        self._seal = None if self._keys is None else self._keys.seal_for(path, self._keys.newest, header[24:40])
+        self._header, self._read_to = header, len(header)
+        with fresh.open("wb") as out:
+            out.write(header)
+            for first in range(0, len(self._all), _ANEW):
+                frame = self._frame(self._all[first : first + _ANEW])
+                out.write(frame)
+                self._read_to += len(frame)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(path)
+        self._synced = len(self._all)
+
+    def _frame(self, fresh: list[Series]) -> bytes:
+        body = msgspec.msgpack.encode(fresh)
+        if self._seal is not None:
+            body = self._seal.seal(body, self._read_to.to_bytes(8, "little"))
+        return _LEAD.pack(len(body), xxh3_64_intdigest(body)) + body
 
     def _add(self, one: Series) -> None:
         """Make a series known; its kind first, so that whoever sees the number finds it."""
-        number = one.number
-        kind = self._kinds.setdefault((one.entity_type, one.property), len(self._kinds))
-        if number >= len(self._kind_of):
+        self._add_all([one])
+
+    def _add_all(self, fresh: list[Series]) -> None:
+        """Make series known that follow the last one in order; quick, because a start adds a million."""
+        first, kinds, numbers = len(self._all), self._kinds, self._numbers
+        while first + len(fresh) > len(self._kind_of):
             self._kind_of = np.concatenate((self._kind_of, np.zeros(len(self._kind_of), np.int32)))
-        self._kind_of[number] = kind
-        self._all.append(one)
-        numbers = self._numbers.get(one.property)
-        if numbers is None:
-            numbers = self._numbers[one.property] = {}
-        numbers[one.entity_id] = number
+        kind_of = [kinds.setdefault((one.entity_type, one.property), len(kinds)) for one in fresh]
+        self._kind_of[first : first + len(fresh)] = kind_of
+        self._all += fresh
+        for number, one in enumerate(fresh, first):
+            of_property = numbers.get(one.property)
+            if of_property is None:
+                of_property = numbers[one.property] = {}
+            of_property[one.entity_id] = number
 
     def close(self) -> None:
         """Close the file."""

@@ -173,6 +173,9 @@ class IntakeService:
         if not self._running or self._applier is None:
             return
         self._space.is_full()
+        self._committer.mend()
+        if self._committer.failure is not None:
+            return
         self._committer.flush_drops()
         self._log.prepare()
         if now_us >= self._checkpoint_due_us:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -34,6 +36,11 @@ class LogSettings(BaseModel):
         default=24,
         gt=0,
         description="Hours after which a reader in another process that says nothing is waited for no longer.",
+    )
+    encryption_key_file: Path | None = Field(
+        default=None,
+        description="File with the key by which the log is encrypted on disk: 64 hexadecimal digits; further lines are "
+        "earlier keys, by which is only read. None: not encrypted.",
     )
     spare_segments: int = Field(default=2, ge=0, le=100, description="Used-up log files kept for using again.")
 
