@@ -110,9 +110,9 @@ class Ground:
         settings = self.settings.read("context", ContextSettings)
         return ContextService(self.context_store, self.clock, self.bus, self.vocabulary, self.access.audit, settings)
 
-    def history(self) -> HistoryService:
+    def history(self, series: SeriesCatalogue) -> HistoryService:
         """Make the history; one process at a time has it."""
-        return HistoryService(self.place.history, self.clock, self.settings.read("history", HistorySettings))
+        return HistoryService(self.place.history, self.clock, self.settings.read("history", HistorySettings), series)
 
     def engine(self, context: ContextService) -> tuple[SegmentLog, EngineParts]:
         """Return the log, opened for writing, and what an ``EngineDomain`` is made of."""
@@ -173,7 +173,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     context = ground.context()
     log, parts = ground.engine(context)
     domain = Domain(*parts)
-    history = ground.history()
+    history = ground.history(domain.series)
     traffic = TrafficMeter(domain.series, log.last_sequence())
     for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules, traffic):
         domain.intake.add_consumer(consumer)

@@ -28,7 +28,7 @@ LAKE_SCHEMA = pa.schema(
         pa.field("device_id", pa.string()),
         pa.field("flags", pa.string()),
         pa.field("source", pa.string(), nullable=False),
-        pa.field("received_at", _TIME, nullable=False),
+        pa.field("delay_s", pa.int32(), nullable=False),
         pa.field("sequence", pa.int64(), nullable=False),
         pa.field("late", pa.int8(), nullable=False),
     ]
@@ -36,14 +36,16 @@ LAKE_SCHEMA = pa.schema(
 """One row a reading.
 
 ``value`` holds numbers, and 0 or 1 for truth values. ``text`` is the JSON of everything that ``value`` alone does not
-tell: texts, truth values, geometries, lists, whole numbers past 2**53. ``flags`` are separated by spaces. ``late`` is 1
-where the reading was not newer than all of its series before it: only such rows can replace an earlier one.
+tell: texts, truth values, geometries, lists, whole numbers past 2**53. ``flags`` are separated by spaces. ``delay_s``
+is when it was received: whole seconds, rounded up, after the second of ``observed_at`` (a time of its own would cost
+as much as all the rest of the row). ``late`` is not 0 where the reading was not newer than all of its series before
+it: only such rows can replace an earlier one; 2 says that it came as a column, behind the objects (1) of the same log
+record.
 """
 
 TAIL_SCHEMA = LAKE_SCHEMA.append(pa.field("row", pa.int32(), nullable=False))
 """In memory also the place within the log record, which settles two readings of one series and time in one record."""
 
-TABLE_SCHEMA = pa.schema([pa.field("ym", pa.string(), nullable=False), *LAKE_SCHEMA])
 PARTITION = "ym"
 
 SAME_SERIES_SQL = (
@@ -105,7 +107,7 @@ class Columns:
             [r.device_id for r in readings],
             [" ".join(r.flags) if r.flags else None for r in readings],
             [batch.source] * count,
-            [batch.received_at_us] * count,
+            [delay_s(batch.received_at_us, r.observed_at_us) for r in readings],
             [batch.sequence] * count,
             late,
             list(range(first_row, first_row + count)),
@@ -122,7 +124,7 @@ class Columns:
 
 ROW_SQL = (
     "entity_id, entity_type, property, dataset_id, epoch_us(observed_at), value, text, unit_code, kind, device_id, "
-    "flags, source, epoch_us(received_at), sequence"
+    "flags, source, delay_s, sequence"
 )
 """The select list that ``to_row`` reads."""
 
@@ -135,11 +137,25 @@ def to_reading(row: HistoryRow) -> Reading:
     )  # fmt: skip
 
 
+_MOST_DELAY = 2**31 - 1
+
+
+def delay_s(received_at_us: int, observed_at_us: int) -> int:
+    """Return the seconds that ``received_us`` undoes."""
+    delay = -(-received_at_us // 1_000_000) - observed_at_us // 1_000_000
+    return max(-_MOST_DELAY, min(_MOST_DELAY, delay))
+
+
+def received_us(observed_at_us: int, delay: int) -> int:
+    """Return when a reading was received, µs since the Unix epoch, UTC, rounded up to a second."""
+    return (observed_at_us // 1_000_000 + delay) * 1_000_000
+
+
 def to_row(row: tuple[Any, ...]) -> HistoryRow:
     """Build a row from a tuple in the order of ``ROW_SQL``."""
     entity_id, entity_type, name, dataset_id, observed_at_us, number, text, unit_code, kind, device_id = row[:10]
     flags = tuple(row[10].split(" ")) if row[10] else ()
     return HistoryRow(
         entity_id, entity_type, name, dataset_id, observed_at_us, join_value(number, text), unit_code, kind, device_id,
-        flags, *row[11:],
+        flags, row[11], received_us(observed_at_us, row[12]), row[13],
     )  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from gulou.connectivity.intake import LogBatch, Reading
 from gulou.hub.history.buckets import bucket_edges, get_zone, parse_every
-from gulou.hub.history.columns import join_value, split_value, to_reading
+from gulou.hub.history.columns import delay_s, join_value, received_us, split_value, to_reading
 from gulou.hub.history.model import DEFAULT_INSTANCE, AggregateQuery, Bucket, HistoryQuery, HistoryRow
 from gulou.hub.history.query_duckdb import check
 
@@ -105,8 +105,8 @@ def _row(reading: Reading, batch: LogBatch) -> HistoryRow:
     value = join_value(*split_value(reading.value))
     return HistoryRow(
         reading.entity_id, reading.entity_type, reading.property, reading.dataset_id, reading.observed_at_us, value,
-        reading.unit_code, reading.kind, reading.device_id, reading.flags, batch.source, batch.received_at_us,
-        batch.sequence,
+        reading.unit_code, reading.kind, reading.device_id, reading.flags, batch.source,
+        received_us(reading.observed_at_us, delay_s(batch.received_at_us, reading.observed_at_us)), batch.sequence,
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class AggregateQuery(HistoryQuery, frozen=True, kw_only=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True):
-    """One reading as it was; whole numbers come back as floats."""
+    """One reading as it was; whole numbers come back as floats, ``received_at_us`` rounded up to a second."""
 
     entity_id: str
     entity_type: str

@@ -5,29 +5,36 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from gulou.connectivity.intake import LogBatch, Reading
+from gulou.connectivity.intake import LogBatch, Reading, SeriesCatalogue
 from gulou.hub.history import compaction
-from gulou.hub.history.buckets import bucket_edges, get_zone, parse_every
+from gulou.hub.history.block import Block
+from gulou.hub.history.buckets import Every, bucket_edges, get_zone, parse_every
 from gulou.hub.history.columns import to_reading
 from gulou.hub.history.model import AggregateQuery, Bucket, HistoryQuery, HistoryRow
-from gulou.hub.history.query_duckdb import QueryEngine, Snapshot, check
+from gulou.hub.history.query_duckdb import QueryEngine, Snapshot, Stop, check
+from gulou.hub.history.rollups import UNITS, open_rollups
+from gulou.hub.history.series import SeriesNames, SeriesTimes, learn_all
 from gulou.hub.history.settings import HistorySettings
-from gulou.hub.history.store_delta import Lake, month_end, sort_rows
-from gulou.hub.history.tail import SeriesTimes, Tail, learn_all
-from gulou.kernel.clock import Clock, from_us, to_rfc3339
+from gulou.hub.history.store_delta import Lake, LakeFile, month_number, own, sort_pieces, sort_rows
+from gulou.hub.history.tail import Tail, TailView, join, pieces_to_arrow
+from gulou.kernel.clock import Clock, from_us, to_rfc3339, to_us
 from gulou.kernel.errors import Fault, GulouError, Invalid, Unavailable
 
 logger = logging.getLogger(__name__)
 
 _IDLE_COMMIT_US = 60_000_000
 _TIDY_US = 3_600_000_000
+_LATEST = "latest"
 
 
 class HistoryService:
@@ -36,19 +43,38 @@ class HistoryService:
 
     Args:
         directory: of the history alone; made when missing.
+        series: what the numbers in columns mean; without it every reading comes as an object.
         settings: ``background`` starts threads for flushing and compaction with ``start``; without them
             ``checkpoint`` flushes at once.
     """
 
     name = "history"
+    takes_columns = True
 
-    def __init__(self, directory: Path, clock: Clock, settings: HistorySettings | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        settings: HistorySettings | None = None,
+        series: SeriesCatalogue | None = None,
+    ) -> None:
         self._settings = settings or HistorySettings()
         self._clock = clock
-        self._spill = directory / "spill"
-        self._lake = Lake(directory)
-        self._engine = self._open_engine()
-        self._tail = Tail(self._known_times())
+        self._directory = directory
+        self.takes_columns = series is not None
+        self._catalogue = series if series is not None else SeriesCatalogue()
+        self._names = SeriesNames(self._catalogue)
+        self._owner = own(directory)
+        try:
+            self._lake = Lake(directory)
+            self._rollups = open_rollups(directory)
+            self._tidy_rollups()
+            self._engine = self._open_engine()
+            self._times = self._known_times()
+        except BaseException:
+            self._owner.close()
+            raise
+        self._tail = Tail(self._times)
         self._applied = self._lake.state.position
         self._flushing, self._compacting = threading.Lock(), threading.Lock()
         self._room = threading.Condition()
@@ -57,7 +83,7 @@ class HistoryService:
         self._error: GulouError | None = None
         self._compaction_error: GulouError | None = None
         self._flushed_at_us = self._tidied_at_us = clock.now_us()
-        self._flushes = self._compactions = 0
+        self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = 0
 
     # the log's side
 
@@ -76,11 +102,11 @@ class HistoryService:
         """
         if batch.sequence <= self._applied:
             return
-        if self._tail.rows and self._tail.rows + len(batch.readings) > self._settings.tail_max_rows:
-            self._wait_for_room(len(batch.readings))
+        if self._tail.rows and self._tail.rows + batch.count > self._settings.tail_max_rows:
+            self._wait_for_room(batch.count)
         self._tail.append(batch)
         self._applied = batch.sequence
-        if self._tail.rows >= self._settings.flush_rows:
+        if self._tail.rows >= self._settings.flush_rows or self._tail.objects >= self._settings.flush_objects:
             self._wake_flush.set()
 
     def checkpoint(self) -> None:
@@ -109,9 +135,10 @@ class HistoryService:
         self._threads.clear()
         try:
             self.flush()
+            self._note_latest(0.0)
         finally:
             self._engine.close()
-            self._lake.close()
+            self._owner.close()
 
     def flush(self) -> None:
         """Write the tail to the table.
@@ -123,16 +150,18 @@ class HistoryService:
         with self._flushing:
             view = self._tail.view()
             behind = view.sequence > self._lake.state.position
-            idle = not view.table.num_rows
+            idle = not view.rows
             now_us = self._clock.now_us()
             if not behind or (idle and self._threads and now_us - self._flushed_at_us < _IDLE_COMMIT_US):
                 return
-            self._lake.append(sort_rows(view.table), view.sequence)
-            self._tail.discard(view.chunks)
+            self._lake.append(self._kept(view), view.sequence)
+            self._tail.discard(view)
             self._flushed_at_us = now_us
             self._flushes += 1
         with self._room:
             self._room.notify_all()
+        if self._threads:
+            self._note_latest(self._settings.latest_s)
         self._wake_compact.set()
 
     def compact(self) -> int:
@@ -144,21 +173,25 @@ class HistoryService:
         settings, merges = self._settings, 0
         with self._compacting:
             self._expire()
+            most = compaction.most_files(settings.compact_memory_mb)
             while not (self._stop.is_set() and self._threads):
                 chosen = compaction.choose(
                     self._lake.state.files,
                     enough=settings.compact_files,
                     max_bytes=settings.compact_max_bytes,
+                    most=most,
                     quiet_before_ns=time.time_ns() - round(settings.quiet_s * 1e9),
+                    written_before_ns=self._noted_ns if self._threads else time.time_ns(),
                 )
-                if not chosen:
+                if chosen is None:
                     break
-                compaction.merge(self._lake, chosen, self._spill, settings.compact_memory_mb)
+                self._behind += len(chosen.groups) > 2 * settings.compact_files
+                self._merge(chosen)
                 merges += 1
-                self._compactions += 1
             now_us = self._clock.now_us()
             if now_us - self._tidied_at_us >= _TIDY_US:
-                self._lake.tidy(settings.vacuum_hours)
+                for lake in (self._lake, *self._rollups.values()):
+                    lake.tidy(settings.vacuum_hours)
                 self._tidied_at_us = now_us
         return merges
 
@@ -175,23 +208,32 @@ class HistoryService:
             "bytes": sum(file.bytes for file in state.files),
             "flushes": self._flushes,
             "compactions": self._compactions,
+            "merged_rows": self._merged_rows,
+            "merges_behind": self._behind,
+            "series": len(self._times),
+            "rollups": {
+                unit: {"rows": sum(f.rows for f in lake.state.files), "bytes": sum(f.bytes for f in lake.state.files)}
+                for unit, lake in self._rollups.items()
+            },
+            "retention": self._retention(),
+            "expired_rows": self._expired,
             "flushed_at": to_rfc3339(self._flushed_at_us),
             "error": error.code if error else None,
         }
 
     # queries
 
-    def query(self, query: HistoryQuery) -> list[HistoryRow]:
+    def query(self, query: HistoryQuery, stop: Stop | None = None) -> list[HistoryRow]:
         """Return readings; see ``History``."""
-        return list(self.stream(query))
+        return list(self.stream(query, stop))
 
-    def stream(self, query: HistoryQuery) -> Iterator[HistoryRow]:
+    def stream(self, query: HistoryQuery, stop: Stop | None = None) -> Iterator[HistoryRow]:
         """Yield readings; see ``History``. Checked at once, not at the first step."""
         check(query)
         most = self._settings.query_max_rows
         if query.limit is not None and query.limit > most:
             raise Invalid("history.limit", value=query.limit, limit=most)
-        rows = self._engine.rows(self._snapshot(), query, most + 1 if query.limit is None else query.limit)
+        rows = self._engine.rows(self._snapshot(query), query, most + 1 if query.limit is None else query.limit, stop)
         return rows if query.limit is not None else _at_most(rows, most)
 
     def readings(
@@ -201,53 +243,126 @@ class HistoryService:
         query = HistoryQuery(type=entity_type, properties=properties, from_us=from_us, to_us=to_us)
         return map(to_reading, self.stream(query))
 
-    def aggregate(self, query: AggregateQuery) -> list[Bucket]:
-        """Return time steps; see ``History``."""
+    def latest(self, entity_type: str | None = None, property_name: str | None = None) -> pa.Table:
+        """Return the newest reading of every series, from memory: ``LATEST_SCHEMA``, in no order."""
+        table = self._times.table(self._names)
+        for name, wanted in (("entity_type", entity_type), ("property", property_name)):
+            if wanted is not None:
+                table = table.filter(pc.equal(table[name], wanted))
+        return table
+
+    def aggregate(self, query: AggregateQuery, stop: Stop | None = None) -> list[Bucket]:
+        """Return time steps; see ``History``. Made from roll-ups where these are exact, else from readings."""
         check(query)
         every, zone = parse_every(query.every), get_zone(query.zone)
         most = self._settings.query_max_rows
         if query.limit is not None and query.limit > most:
             raise Invalid("history.limit", value=query.limit, limit=most)
-        snapshot = self._snapshot()
-        first_us, end_us = query.from_us, query.to_us
-        if first_us is None or end_us is None:
-            bounds = self._engine.bounds(snapshot, query)
-            if bounds is None:
-                return []
-            first_us = bounds[0] if first_us is None else first_us
-            end_us = bounds[1] + 1 if end_us is None else end_us
-        edges = bucket_edges(every, zone, first_us, end_us, limit=self._settings.query_max_buckets)
+        snapshot = self._snapshot(query)
+        edges = self._edges(snapshot, query, every, zone, stop)
         if not edges:
             return []
         limit = most + 1 if query.limit is None else query.limit
-        buckets = self._engine.aggregate(snapshot, query, edges, limit)
+        buckets = self._engine.aggregate(snapshot, query, edges, limit, stop)
         return buckets if query.limit is not None else list(_at_most(iter(buckets), most))
 
     # inside
 
-    def _snapshot(self) -> Snapshot:
+    def _edges(
+        self, snapshot: Snapshot, query: AggregateQuery, every: Every, zone: ZoneInfo, stop: Stop | None
+    ) -> list[int]:
+        """Return the steps' starts. Where the span is open it is taken from the files' bounds, which may be wider than
+        what is asked for and never narrower; exactly only if that made too many steps."""
+        most = self._settings.query_max_buckets
+        if query.from_us is not None and query.to_us is not None:
+            return bucket_edges(every, zone, query.from_us, query.to_us, limit=most)
+        for bounds in (snapshot.bounds(), None):
+            exact = bounds is None
+            found = self._engine.bounds(snapshot, query, stop) if exact else bounds
+            if found is None:
+                return []
+            first_us = found[0] if query.from_us is None else query.from_us
+            end_us = found[1] + 1 if query.to_us is None else query.to_us
+            try:
+                return bucket_edges(every, zone, first_us, end_us, limit=most)
+            except Invalid:
+                if exact:
+                    raise
+        return []
+
+    def _snapshot(self, query: HistoryQuery | None = None) -> Snapshot:
         """Take the tail first: what a flush moves meanwhile is then in both, and cut from the tail by its sequence."""
         view = self._tail.view()
         state = self._lake.state
-        table = view.table
+        rollups = {unit: _by_group(lake.state.files) for unit, lake in self._rollups.items()}
+        live = {file.group for file in state.files}
+        retired = frozenset(
+            file.group
+            for lake in self._rollups.values()
+            for file in lake.state.files
+            if file.group not in live and month_number(file.ym) <= self._lake.retired
+        )
+        table = view.objects
         if table.num_rows:
             table = table.slice(int(np.searchsorted(table["sequence"].to_numpy(), state.position, side="right")))
-        return Snapshot(state.files, table, view.late)
+        columns = pieces_to_arrow(view, self._names, state.position, query or HistoryQuery())
+        lates = [span for one in (table, columns) if (span := _late_span(one)) is not None] if view.late else []
+        late_us = (min(first for first, _ in lates), max(last for _, last in lates)) if lates else None
+        return Snapshot(state.files, table, columns, late_us, rollups, retired)
 
     def _open_engine(self) -> QueryEngine:
         settings = self._settings
         return QueryEngine(
-            self._lake.table_directory, self._spill, threads=settings.threads, memory_mb=settings.memory_mb,
+            self._directory, self._directory / "spill", threads=settings.threads, memory_mb=settings.memory_mb,
             timeout_s=settings.query_timeout_s, max_queries=settings.max_queries,
         )  # fmt: skip
 
     def _known_times(self) -> SeriesTimes:
-        files = self._lake.state.files
-        if sum(file.rows for file in files) > self._settings.exact_start_rows:
-            return SeriesTimes(max(file.last_us for file in files))
-        times = SeriesTimes()
-        learn_all(times, self._engine.newest(files))
+        """Return the newest of every series: as noted on disk, and from what was flushed since."""
+        files, times = self._lake.state.files, SeriesTimes(self._catalogue)
+        noted = times.load(self._directory / _LATEST)
+        self._noted_ns = 0 if noted is None else noted
+        fresh = [file for file in files if file.written_ns >= self._noted_ns]
+        if sum(file.rows for file in fresh) > self._settings.exact_start_rows:
+            return SeriesTimes(self._catalogue, max(file.last_us for file in files))
+        learn_all(times, self._engine.newest(fresh))
         return times
+
+    def _note_latest(self, every_s: float) -> None:
+        """Write the newest of every series to disk; files older than that may then be merged."""
+        now_ns = time.time_ns()
+        if now_ns - self._noted_ns < every_s * 1e9:
+            return
+        self._times.save(self._directory / _LATEST, now_ns)
+        self._noted_ns = now_ns
+
+    def _kept(self, view: TailView) -> Iterator[Block]:
+        """Yield what a flush writes, sorted; readings of months that are deleted for their age are not taken."""
+        blocks = []
+        if view.objects.num_rows:
+            blocks.append(sort_rows(view.objects))
+        if view.pieces:
+            blocks.append(sort_pieces(join(list(view.pieces)), self._names, view.sources))
+        oldest = _month_start_us(self._lake.retired + 1)
+        for block in blocks:
+            if self._lake.retired and len(block) and block.at_us.min() < oldest:
+                rows = np.flatnonzero(block.at_us >= oldest)
+                self._expired += len(block) - len(rows)
+                yield block.take(rows, block.group[rows])
+            else:
+                yield block
+
+    def _merge(self, chosen: compaction.Choice) -> None:
+        made = compaction.merge(self._lake, self._rollups, chosen, tuple(UNITS), self._settings.compact_max_bytes)
+        self._merged_rows += made.rows
+        self._compactions += 1
+
+    def _tidy_rollups(self) -> None:
+        """Take out roll-ups that a crash left without the readings that they were made from."""
+        live = {file.group for file in self._lake.state.files}
+        for lake in self._rollups.values():
+            gone = [f for f in lake.state.files if f.group not in live and month_number(f.ym) > self._lake.retired]
+            lake.change((), gone)
 
     def _wait_for_room(self, rows: int) -> None:
         if not self._threads:
@@ -287,15 +402,93 @@ class HistoryService:
             self._wake_compact.wait(self._settings.quiet_s)
             self._wake_compact.clear()
             if not self._stop.is_set():
+                self._note_latest(self._settings.latest_s)
                 self._compaction_error = _attempt(self.compact, self._compaction_error)
 
+    def _retention(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "readings_days": settings.retention_days, "types_days": settings.retention_types,
+            "minute_days": settings.retention_minute_days, "hour_days": settings.retention_hour_days,
+            "day_days": settings.retention_day_days,
+            "readings_from": to_rfc3339(_month_start_us(self._lake.retired + 1)) if self._lake.retired else None,
+        }  # fmt: skip
+
+    def _before(self, days: int) -> int:
+        """Return the number of the last month that is older than so many days as a whole; 0 for no days."""
+        if not days:
+            return 0
+        oldest = from_us(self._clock.now_us()).date() - timedelta(days=days)
+        return oldest.year * 12 + oldest.month - 1
+
     def _expire(self) -> None:
-        if not self._settings.retention_days:
-            return
-        oldest = from_us(self._clock.now_us()).date() - timedelta(days=self._settings.retention_days)
-        gone = [file for file in self._lake.state.files if month_end(file.ym) <= oldest]
-        if gone:
-            self._lake.replace(gone, None)
+        """Delete what is older than its retention. Roll-ups of readings that go are made first, so that they stay."""
+        settings = self._settings
+        last = self._before(settings.retention_days)
+        files = self._lake.state.files
+        if last > self._lake.retired:
+            for ym in sorted({file.ym for file in files if month_number(file.ym) <= last}):
+                self._settle(ym)
+            self._tidy_rollups()
+            gone = [file for file in self._lake.state.files if month_number(file.ym) <= last]
+            self._lake.change((), gone, retired=last)
+            self._expired += sum(file.rows for file in gone)
+        for name, days in settings.retention_types.items():
+            self._expire_type(name, self._before(days))
+        for unit, days in (
+            ("minute", settings.retention_minute_days), ("hour", settings.retention_hour_days),
+            ("day", settings.retention_day_days),
+        ):  # fmt: skip
+            lake, end = self._rollups[unit], self._before(days)  # type: ignore[index]
+            lake.change((), [file for file in lake.state.files if month_number(file.ym) <= end])
+
+    def _settle(self, ym: str) -> None:
+        """Merge a month into one run with its roll-ups, if it is not."""
+        groups = compaction.groups_of(file for file in self._lake.state.files if file.ym == ym)
+        rolled = {file.group for file in self._rollups["hour"].state.files}
+        if len(groups) > 1 or any(file.group not in rolled for group in groups for file in group.files):
+            self._merge(compaction.Choice(tuple(groups), True))
+
+    def _expire_type(self, name: str, last: int) -> None:
+        """Delete one type's readings and roll-ups; months that have others beside it are merged first, by type."""
+        held = [f for f in self._lake.state.files if month_number(f.ym) <= last and f.first[0] <= name <= f.last[0]]
+        for ym in sorted({file.ym for file in held if file.first[0] != file.last[0]}):
+            self._settle_types(ym)
+        gone = [
+            file
+            for file in self._lake.state.files
+            if month_number(file.ym) <= last and file.first[0] == name == file.last[0]
+        ]
+        self._lake.change((), gone)
+        self._expired += sum(file.rows for file in gone)
+        for lake in self._rollups.values():
+            rolled = lake.state.files
+            lake.change((), [f for f in rolled if month_number(f.ym) <= last and f.first[0] == name == f.last[0]])
+
+    def _settle_types(self, ym: str) -> None:
+        groups = compaction.groups_of(file for file in self._lake.state.files if file.ym == ym)
+        self._merge(compaction.Choice(tuple(groups), True))
+
+
+def _by_group(files: Iterable[LakeFile]) -> dict[str, list[LakeFile]]:
+    found: dict[str, list[LakeFile]] = {}
+    for file in files:
+        found.setdefault(file.group, []).append(file)
+    return found
+
+
+def _late_span(table: pa.Table) -> tuple[int, int] | None:
+    late = table.filter(pc.not_equal(table["late"], 0))
+    if not late.num_rows:
+        return None
+    bounds = pc.min_max(late["observed_at"].cast(pa.int64()))
+    return bounds["min"].as_py(), bounds["max"].as_py()
+
+
+def _month_start_us(number: int) -> int:
+    """Return when the month ``year * 12 + month`` begins, UTC."""
+    year, month = divmod(number - 1, 12)
+    return to_us(datetime(max(year, 1), month + 1, 1, tzinfo=UTC))
 
 
 def _attempt(step: Callable[[], object], before: GulouError | None) -> GulouError | None:

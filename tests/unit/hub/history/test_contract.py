@@ -56,7 +56,7 @@ def test_a_reading_is_visible_at_once_and_whole(history):
     assert (row.entity_id, row.entity_type, row.property) == (one.entity_id, "WaterLevelObserved", "waterLevel")
     assert (row.value, row.observed_at_us, row.unit_code) == (2.5, T0 + 3 * MINUTE_US, "m")
     assert (row.device_id, row.dataset_id, row.flags) == ("d-1", "urn:ngsi-ld:Dataset:a", ("corrected", "clock.skew"))
-    assert (row.source, row.received_at_us, row.sequence, row.kind) == ("mqtt", T0 + 7, 7, "Property")
+    assert (row.source, row.received_at_us, row.sequence, row.kind) == ("mqtt", T0 + 1_000_000, 7, "Property")
 
 
 def test_readings_come_back_as_they_were_accepted(history):

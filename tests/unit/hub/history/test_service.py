@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gulou.hub.history import AggregateQuery, HistoryQuery, HistoryService, HistorySettings
-from gulou.hub.history.query_duckdb import QueryEngine
+from gulou.hub.history.query_duckdb import _Asked
 from gulou.hub.history.store_delta import Lake
 from gulou.kernel.clock import VirtualClock
 from gulou.kernel.errors import Conflict, Fault, Invalid, Unavailable
@@ -25,6 +25,11 @@ def open_history(directory, **options):
 
 def values(history, **query):
     return [row.value for row in history.query(HistoryQuery(**query))]
+
+
+def ask_in_sql(history, statement):
+    snapshot = history._snapshot()
+    return history._engine._run(snapshot, _Asked(history._engine._paths, snapshot, HistoryQuery()), statement)
 
 
 def test_position_moves_only_with_the_flush_and_survives(tmp_path):
@@ -189,7 +194,7 @@ def test_a_file_that_cannot_be_written_leaves_the_rest_readable(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gulou.hub.history.store_delta.pq.write_table", full)
+        patch.setattr("gulou.hub.history.store_delta.pq.ParquetWriter", full)
         with pytest.raises(Unavailable) as caught:
             history.flush()
     assert caught.value.code == "history.write_failed"
@@ -288,9 +293,8 @@ def test_more_rows_than_allowed_is_an_error_and_never_a_silent_cut(tmp_path):
 def test_a_query_past_its_time_is_stopped_and_the_next_one_runs(tmp_path):
     history = open_history(tmp_path, query_timeout_s=0.05)
     history.apply(batch(1, *(reading(n / 100, float(n), local=f"d-{n % 50}") for n in range(40_000))))
-    engine: QueryEngine = history._engine
     heavy = "SELECT count(*) FROM range(100000) a, range(100000) b, found WHERE a.range * b.range % 7 = value"
-    with pytest.raises(Unavailable) as caught, engine._run(history._snapshot(), HistoryQuery(), "true", heavy, {}):
+    with pytest.raises(Unavailable) as caught, ask_in_sql(history, heavy):
         pass
     assert caught.value.code == "history.too_slow"
     history.close()
@@ -314,7 +318,7 @@ def test_the_engine_reads_nothing_outside_the_history(tmp_path):
     secret = tmp_path / "secret.parquet"
     pa.parquet.write_table(pa.table({"a": [1]}), secret)
     statement = f"SELECT * FROM read_parquet('{secret}')"
-    with pytest.raises(Fault), history._engine._run(history._snapshot(), HistoryQuery(), "true", statement, {}):
+    with pytest.raises(Fault), ask_in_sql(history, statement):
         pass
     history.close()
 
