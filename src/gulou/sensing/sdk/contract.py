@@ -14,6 +14,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import pytest
 
@@ -23,6 +24,7 @@ from gulou.kernel.clock import SECOND_US, SystemClock, from_rfc3339, to_rfc3339
 from gulou.kernel.errors import Unavailable
 from gulou.sensing.sdk.adapter import Adapter, AdapterContext
 from gulou.sensing.sdk.memory import MemoryCommands, MemoryDevices, MemoryIntake
+from gulou.vocabulary import Vocabulary
 
 DEVICE, SECRET = "drain-sensor-1", "correct horse 1"
 OTHER, OTHER_SECRET = "drain-sensor-2", "correct horse 2"
@@ -78,6 +80,12 @@ class Peer(ABC):
         raise NotImplementedError
 
 
+@lru_cache(maxsize=1)
+def builtin_vocabulary() -> Vocabulary:
+    """Return the built-in types."""
+    return Vocabulary.load()
+
+
 def eventually(condition: Callable[[], object], timeout_s: float = _PATIENCE_S) -> bool:
     """Poll until a condition holds; False when it does not in time."""
     deadline_s = time.monotonic() + timeout_s
@@ -101,7 +109,9 @@ class House:
 
     def context(self) -> AdapterContext:
         """Make the context; a new one for each adapter."""
-        return AdapterContext(self.intake, self.devices, self.devices, commands=self.commands)
+        return AdapterContext(
+            self.intake, self.devices, self.devices, commands=self.commands, vocabulary=builtin_vocabulary()
+        )
 
     def command(self, number: int = 1, device_id: str = DEVICE) -> Command:
         """Make a command that expires in an hour."""

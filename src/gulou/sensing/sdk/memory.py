@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from gulou.connectivity.commands.model import Command
 from gulou.connectivity.devices.model import Binding, Device
@@ -145,6 +147,9 @@ class MemoryDevices:
     def __init__(self) -> None:
         self._devices: dict[str, Device] = {}
         self._secrets: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._changes: list[str] = []
+        self.heard: set[str] = set()
         self.online: dict[str, bool] = {}
         self.reasons: list[str] = []
         self.wills: list[str] = []
@@ -153,12 +158,15 @@ class MemoryDevices:
     def add(self, device: Device, secret: str | None = None) -> None:
         """Register a device, with a secret if it has a connection of its own."""
         self._devices[device.id] = device
+        self._numbers.setdefault(device.id, len(self._numbers))
+        self._changes.append(device.id)
         if secret is not None:
             self._secrets[device.id] = secret
 
     def remove(self, device_id: str) -> None:
         """Take a device and its secret away."""
         del self._devices[device_id]
+        self._changes.append(device_id)
         self._secrets.pop(device_id, None)
 
     def find_device(self, device_id: str) -> Device | None:
@@ -198,6 +206,24 @@ class MemoryDevices:
 
     def seen(self, device_id: str, at_us: int) -> None:
         """See ``DeviceDirectory``."""
+
+    def number_of(self, device_id: str) -> int | None:
+        """See ``DeviceDirectory``."""
+        return self._numbers.get(device_id) if device_id in self._devices else None
+
+    def seen_many(self, numbers: NDArray[np.int64], at_us: NDArray[np.int64]) -> None:
+        """See ``DeviceDirectory``; the ids are kept in ``heard``."""
+        ids = list(self._numbers)
+        self.heard.update(ids[number] for number in numbers.tolist())
+
+    @property
+    def generation(self) -> int:
+        """See ``DeviceDirectory``."""
+        return len(self._changes)
+
+    def changed_since(self, generation: int) -> list[str]:
+        """See ``DeviceDirectory``."""
+        return self._changes[generation:]
 
     def refusal(self, device_id: str, entity_id: str, property_name: str) -> str | None:
         """See the intake's ``DeviceGate``."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gulou.connectivity.commands.model import Command
 from gulou.connectivity.devices.model import Binding, Device
 
@@ -32,6 +35,19 @@ class DeviceDirectory(Protocol):
 
     def seen(self, device_id: str, at_us: int) -> None:
         """Note a sign of life that is no reading."""
+
+    def number_of(self, device_id: str) -> int | None:
+        """Return a device's number, which no other device will ever have while this process lives; None: unknown."""
+
+    def seen_many(self, numbers: NDArray[np.int64], at_us: NDArray[np.int64]) -> None:
+        """Note signs of life of many devices at once, each named once by its number."""
+
+    @property
+    def generation(self) -> int:
+        """Grows with every device that is added, changed or removed."""
+
+    def changed_since(self, generation: int) -> Sequence[str] | None:
+        """Return the ids of the devices that have changed since that generation; None: too many, forget all."""
 
 
 class CredentialCheck(Protocol):

@@ -100,6 +100,9 @@ class MqttSettings(Settings):
     max_retained_bytes: int = setting(
         33_554_432, ge=0, unit="bytes", description="Payloads of all retained messages together."
     )
+    fast: bool = setting(
+        True, description="Whether numbers take the compiled way from the socket to the log; outcomes are the same."
+    )
     brokers: tuple[BrokerSettings, ...] = setting((), description="External brokers to read from.")
 
     @model_validator(mode="after")

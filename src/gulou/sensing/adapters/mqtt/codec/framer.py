@@ -26,6 +26,12 @@ class Framer:
         """Bytes of an unfinished frame."""
         return len(self._buffer)
 
+    def release(self) -> bytes:
+        """Give the bytes of an unfinished frame away, to whom it is to be finished by."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
     def feed(self, data: bytes) -> Iterator[Packet]:
         """Yield the packets that are complete now; to be exhausted before the next call.
 

@@ -38,6 +38,7 @@ from gulou.sensing.adapters.mqtt.codec import (
 )
 from gulou.sensing.adapters.mqtt.endpoint.downlink import Downlink
 from gulou.sensing.adapters.mqtt.endpoint.exchange import Exchange
+from gulou.sensing.adapters.mqtt.endpoint.fast import Lane
 from gulou.sensing.adapters.mqtt.endpoint.grants import Grants, is_own_tree
 from gulou.sensing.adapters.mqtt.endpoint.keeping import SessionStore
 from gulou.sensing.adapters.mqtt.endpoint.limits import Bucket
@@ -56,6 +57,7 @@ _MOST_BACKLOG = 1_000
 _CHOKED_BYTES = 65_536
 _LINGER_S = 1.0
 _FULL, _FAST, _ENDING = 1, 2, 4
+_UNLIMITED = 2**31
 _NOT_FOR_ALL = frozenset(("payload.topic_denied", "payload.topic_unknown", "device.unknown"))
 _V311_CODES = {
     Reason.UNSUPPORTED_VERSION: 1,
@@ -93,6 +95,8 @@ class Host(Protocol):
         self, acknowledge: Callable[[list[int]], None], ready: Callable[[], None], give_up: Callable[[list[int]], None]
     ) -> Uplink: ...
 
+    def new_lane(self, connection: Connection, uplink: Uplink, device_id: str) -> Lane | None: ...
+
     def new_client_id(self) -> str: ...
 
     def check_credentials(self, connection: Connection, packet: Connect) -> None: ...
@@ -127,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._choked_at_s: float | None = None
         self._reason = "closed"
         self._uplink = endpoint.new_uplink(self._acknowledge, self._make_room, self._give_up)
+        self._lane: Lane | None = None
         self._downlink: Downlink | None = None
         self._bucket: Bucket | None = None
         self._unfinished_qos_2 = 0
@@ -159,6 +164,9 @@ class Connection(asyncio.Protocol):
         if self.state == "closed":
             return
         self.heard_at_s = self._endpoint.loop_time()
+        if self._lane is not None:
+            self._lane.receive(data)
+            return
         count = 0
         try:
             for packet in self._framer.feed(data):
@@ -198,6 +206,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Clean up; what is under way to the log still gets there."""
+        if self._lane is not None:
+            self._lane.leave()
         self.state = "closed"
         self._uplink.leave()
         self._endpoint.forget(self, self._reason)
@@ -238,11 +248,13 @@ class Connection(asyncio.Protocol):
     @property
     def unfinished(self) -> int:
         """Messages that are not yet durable."""
-        return self._uplink.unfinished
+        return self._uplink.unfinished + (0 if self._lane is None else self._lane.unfinished)
 
     async def finish(self) -> None:
         """Take nothing more, and wait until what was taken is durable and acknowledged."""
         self._hold(_ENDING)
+        if self._lane is not None:
+            await self._lane.finish()
         await self._uplink.finish()
 
     def admitted(self, connect: Connect, device_id: str | None, reason: Reason) -> None:
@@ -262,6 +274,48 @@ class Connection(asyncio.Protocol):
             self._fail(error)
         self._uplink.flush()
         self._pause_if_full()
+        if self._is("open"):
+            self._lane = self._endpoint.new_lane(self, self._uplink, device_id)
+        if self._lane is not None and self._framer.waiting:
+            self._lane.receive(self._framer.release())
+
+    # -- its quick way up calls these ----------------------------------------------------------------------------
+
+    def is_open(self) -> bool:
+        """Tell whether the conversation goes on."""
+        return self.state == "open"
+
+    def room(self) -> int:
+        """Return how many more publishes of QoS 1 the receive maximum allows; 3.1.1 knows none."""
+        if self.version != V5 or self.session is None:
+            return _UNLIMITED
+        return self._settings.max_inflight - len(self.session.received) - self.unfinished + self._unfinished_qos_2
+
+    def take_frames(self, data: bytes) -> None:
+        """Follow the conversation through whole frames, or the beginning of one that is refused."""
+        try:
+            for packet in self._framer.feed(data):
+                if self._is("closed"):
+                    return
+                self._take(packet)
+        except ProtocolError as error:
+            self._fail(error)
+        self._uplink.flush()
+
+    def taken(self, count: int) -> None:
+        """Note that bytes are worked off, and how many messages they were."""
+        self._pause_if_full()
+        self.spend(count)
+
+    def write_acks(self, data: bytes) -> None:
+        """Tell the device that its messages are durable."""
+        if self.state == "open":
+            self._write(data)
+
+    def made_room(self) -> None:
+        """Go on reading if that had stopped for want of room."""
+        if self._held & _FULL and not self._is_full():
+            self._let_go(_FULL)
 
     def deliver(self, publish: Publish) -> None:
         """Send one command's publish; above QoS 0 it is kept until the device confirms it."""
@@ -406,14 +460,21 @@ class Connection(asyncio.Protocol):
         relayed = None if is_own_tree(packet.topic) else self._endpoint.relay(session, packet)
         if relayed is not None:
             if packet.qos or relayed.payload is not None:
-                self._uplink.put(Message(packet.packet_id, relayed, self.heard_at_s))
+                self._put(Message(packet.packet_id, relayed, self.heard_at_s))
             return
         content = self._endpoint.reader.read(packet, session.device_id)
         if packet.packet_id is not None and self.version == V5:
             flaws = getattr(content, "flaws", ())
             if flaws and flaws[0].code in _NOT_FOR_ALL:
                 self._refusals[packet.packet_id] = Reason.NOT_AUTHORISED
-        self._uplink.put(Message(packet.packet_id, content, self.heard_at_s))
+        self._put(Message(packet.packet_id, content, self.heard_at_s))
+
+    def _put(self, message: Message) -> None:
+        """Send a message up, behind all that came before it."""
+        if self._lane is None:
+            self._uplink.put(message)
+        else:
+            self._lane.put(message)
 
     def _check_window(self, packet: Publish, session: Session) -> None:
         """Keep a peer to the receive maximum; 3.1.1 knows none, but for exchanges that are never finished.
@@ -424,7 +485,7 @@ class Connection(asyncio.Protocol):
         if packet.qos == 2 or self.version == V5:
             unconfirmed = len(session.received)
             if self.version == V5:
-                unconfirmed += self._uplink.unfinished - self._unfinished_qos_2
+                unconfirmed += self.unfinished - self._unfinished_qos_2
             if unconfirmed >= limit and packet.packet_id not in session.received:
                 raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more publishes than the receive maximum")
 
@@ -598,7 +659,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _make_room(self) -> None:
-        if not self._is_full():
+        if self._lane is not None:
+            self._lane.went_on()
+        elif not self._is_full():
             self._let_go(_FULL)
 
     def _pause_if_full(self) -> None:
@@ -606,10 +669,8 @@ class Connection(asyncio.Protocol):
             self._hold(_FULL)
 
     def _is_full(self) -> bool:
-        uplink = self._uplink
-        return (
-            uplink.unfinished >= self._settings.max_inflight or uplink.waiting_bytes >= self._settings.max_waiting_bytes
-        )
+        waiting_bytes = self._uplink.waiting_bytes + (0 if self._lane is None else self._lane.waiting_bytes)
+        return self.unfinished >= self._settings.max_inflight or waiting_bytes >= self._settings.max_waiting_bytes
 
     def _refuse(self, reason: Reason) -> None:
         """Answer CONNECT with a refusal, and close."""

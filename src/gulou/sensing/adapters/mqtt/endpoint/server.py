@@ -20,6 +20,7 @@ from gulou.kernel.errors import Unavailable
 from gulou.sensing.adapters.mqtt.codec import Connect, Publish, Reason, Will
 from gulou.sensing.adapters.mqtt.endpoint.connection import Connection
 from gulou.sensing.adapters.mqtt.endpoint.exchange import Exchange
+from gulou.sensing.adapters.mqtt.endpoint.fast import Carrier, Gatherer, Lane, Routes
 from gulou.sensing.adapters.mqtt.endpoint.grants import Grants, is_own_tree
 from gulou.sensing.adapters.mqtt.endpoint.keeping import SessionStore
 from gulou.sensing.adapters.mqtt.endpoint.limits import Bucket, DeviceBuckets, Doorkeeper
@@ -68,6 +69,10 @@ class Endpoint:
             settings.max_connections_per_address, settings.connections_per_s, settings.failed_sign_ins_per_min
         )
         self._buckets = DeviceBuckets(settings.messages_per_s)
+        self._routes: Routes | None = None
+        if settings.fast and context.vocabulary is not None:
+            self._routes = Routes(context.devices, context.vocabulary, context.intake.series)
+        self._gatherer: Gatherer | None = None
         self._last_words = self.new_uplink(_nothing, _nothing, _nothing)
         self._sessions = Sessions(settings.max_sessions, settings.session_expiry_s)
         self._connections: set[Connection] = set()
@@ -92,6 +97,7 @@ class Endpoint:
         tls = make_context(self.settings)
         self._restore()
         loop = self._loop = uvloop.new_event_loop()
+        self.gather_on(loop)
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(loop, tls, opened), name="mqtt-endpoint", daemon=True)
         self._thread.start()
@@ -114,9 +120,16 @@ class Endpoint:
         asyncio.run_coroutine_threadsafe(self._wind_down(timeout_s), loop).result(timeout_s + 5)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout_s)
+        self._hand_over_presence()
         self._gate.shutdown(wait=False)
         self._desk.shutdown(wait=True)
         self.store.close()
+
+    def gather_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make the quick way on a loop, where there is one."""
+        if self._routes is not None:
+            carrier = Carrier(loop, self._context.intake, self.counters, self._names)
+            self._gatherer = Gatherer(loop, self._routes, carrier, self.clock, self.settings.max_packet_bytes)
 
     def _restore(self) -> None:
         """Take up the sessions of before; those that were connected when the process ended are away since now."""
@@ -129,6 +142,7 @@ class Endpoint:
         for session in sessions:
             self._sessions.restore(session)
         self.exchange.restore(sessions, retained)
+        self._forget_ended()
 
     def _run(self, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None, opened: Future[None]) -> None:
         asyncio.set_event_loop(loop)
@@ -192,9 +206,17 @@ class Endpoint:
             now_s = self.loop_time()
             for connection in list(self._connections):
                 connection.check_time(now_s)
+            self._hand_over_presence()
             self._wills.carry_out_due(now_s)
             self._sessions.forget_expired(self.clock.now_us())
             self._forget_ended()
+
+    def _hand_over_presence(self) -> None:
+        """Tell the registry who has sent by the quick way; the general way tells it at each message."""
+        if self._routes is not None:
+            numbers, at_us = self._routes.take_seen()
+            if len(numbers):
+                self._desk.submit(self.directory.seen_many, numbers, at_us)
 
     def _forget_ended(self) -> None:
         """What a session has is over with it: its messages, its place among the subscribers, the delay of its will."""
@@ -311,6 +333,10 @@ class Endpoint:
         return Uplink(
             self._context.intake, self.reader, self._desk, self.counters, self._names, acknowledge, ready, give_up
         )
+
+    def new_lane(self, connection: Connection, uplink: Uplink, device_id: str) -> Lane | None:
+        """Make a connection's quick way up; None where everything goes the general way."""
+        return None if self._gatherer is None else Lane(self._gatherer, connection, uplink, device_id)
 
     def new_client_id(self) -> str:
         """Make an id for a client that gave none."""

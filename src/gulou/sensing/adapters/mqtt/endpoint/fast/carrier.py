@@ -1,0 +1,130 @@
+"""Carries rows of all connections to the intake: one submission under way, the next gathers meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import Future
+from functools import partial
+
+from gulou.connectivity.intake import Intake, Receipt
+from gulou.kernel.errors import GulouError, Invalid
+from gulou.sensing.adapters.mqtt.endpoint.fast.part import Load, Part, Sender
+from gulou.sensing.sdk import Counters
+
+_log = logging.getLogger(__name__)
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 2.0
+_MOST_ROWS = 20_000
+
+
+class Carrier:
+    """Lives on the endpoint's loop. So batches form by themselves while the log syncs, and nothing waits for a timer.
+
+    Args:
+        names: source of the account, and name/version kept with submissions.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, intake: Intake, counters: Counters, names: tuple[str, str]
+    ) -> None:
+        self._loop = loop
+        self._intake = intake
+        self._counters = counters
+        self._source, self._adapter = names
+        self._waiting: list[Part] = []
+        self._busy = False
+
+    def put(self, part: Part) -> None:
+        """Take rows; ``flush`` sends them."""
+        self._waiting.append(part)
+
+    def flush(self) -> None:
+        """Send what waits, unless something is under way."""
+        if self._busy or not self._waiting:
+            return
+        count = rows = 0
+        for part in self._waiting:
+            rows += len(part.columns)
+            if count and rows > _MOST_ROWS:
+                break
+            count += 1
+        parts, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._busy = True
+        self._send(Load(parts), _FIRST_WAIT_S)
+
+    def _send(self, load: Load, wait_s: float) -> None:
+        if not len(load):
+            self._finish(load)
+            return
+        try:
+            future = self._intake.submit_columns(load.submission(self._source, self._adapter))
+        except GulouError as error:
+            self._refused(load, error, wait_s)
+            return
+        future.add_done_callback(partial(self._answered, load, wait_s))
+
+    def _answered(self, load: Load, wait_s: float, future: Future[Receipt]) -> None:
+        """Go back to the loop; called on the intake's thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, load, wait_s, future)
+
+    def _settle(self, load: Load, wait_s: float, future: Future[Receipt]) -> None:
+        error = future.exception()
+        if error is None:
+            self._counters.took(future.result(), self._loop.time() - load.came_at_s)
+            self._finish(load)
+        elif isinstance(error, GulouError):
+            self._refused(load, error, wait_s)
+        else:
+            _log.error("mqtt: a submission failed: %r", error)
+            self._again(load, "intake.failed", wait_s)
+
+    def _refused(self, load: Load, error: GulouError, wait_s: float) -> None:
+        """Try again later; a submission that is refused as such, by its size, goes in pieces."""
+        if isinstance(error, Invalid):
+            self._loop.create_task(self._carry_in_pieces(load, error))
+        else:
+            self._again(load, error.code, wait_s)
+
+    def _again(self, load: Load, code: str, wait_s: float) -> None:
+        self._drop(load.give_up(), code)
+        self._loop.call_later(wait_s, self._send, load, min(wait_s * 2, _LONGEST_WAIT_S))
+
+    async def _carry_in_pieces(self, load: Load, error: Invalid) -> None:
+        """Carry halves, and their halves; a single row that is refused is given up and counted."""
+        pieces, wait_s = [(0, len(load))], _FIRST_WAIT_S
+        while pieces:
+            begin, end = pieces.pop()
+            try:
+                submission = load.submission(self._source, self._adapter, begin, end)
+                receipt = await asyncio.wrap_future(self._intake.submit_columns(submission))
+            except Invalid as again:
+                if end - begin > 1:
+                    middle = (begin + end) // 2
+                    pieces += [(middle, end), (begin, middle)]
+                else:
+                    self._drop(1, again.code)
+            except GulouError:
+                pieces.append((begin, end))
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                self._counters.took(receipt, self._loop.time() - load.came_at_s)
+        self._finish(load)
+
+    def _finish(self, load: Load) -> None:
+        """All that was not given up is durable: tell the senders, and go on."""
+        self._busy = False
+        touched: dict[Sender, None] = {}
+        for entry in load.entries:
+            entry.lane.done(entry)
+            touched[entry.lane] = None
+        for lane in touched:
+            lane.acknowledge()
+        self.flush()
+
+    def _drop(self, count: int, code: str) -> None:
+        if count:
+            self._intake.drop(self._source, count, code)
+            self._counters.dropped(count)
