@@ -185,6 +185,8 @@ class Sessions:
         """Take a session that the store has kept; it is away. The one longest away comes first."""
         self._all[session.key] = session
         self._away[session.key] = session
+        if len(self._away) > self._most:
+            self._end(next(iter(self._away)))
 
     def take_ended(self) -> list[Session]:
         """Return the sessions that have ended since the last call, for everybody else to forget them."""
