@@ -6,6 +6,14 @@ from gulou.connectivity.intake.expansion import expand, reading_at
 from gulou.connectivity.intake.following import FollowingApplier
 from gulou.connectivity.intake.ledger import Ledger
 from gulou.connectivity.intake.log_follower import LogFollower
+from gulou.connectivity.intake.log_inspection import (
+    Damage,
+    LogInspector,
+    SeenHead,
+    SeenReader,
+    SeenRecord,
+    SeenSegment,
+)
 from gulou.connectivity.intake.log_memory import MemoryLog
 from gulou.connectivity.intake.log_readers import ReaderPosition
 from gulou.connectivity.intake.log_segments import SegmentLog
@@ -48,6 +56,7 @@ __all__ = [
     "ColumnSubmission",
     "Columns",
     "ConsumerStatus",
+    "Damage",
     "DeviceGate",
     "Flaw",
     "FollowingApplier",
@@ -60,6 +69,7 @@ __all__ = [
     "LogBatch",
     "LogConsumer",
     "LogFollower",
+    "LogInspector",
     "LogKeys",
     "LogReader",
     "LogSettings",
@@ -75,6 +85,10 @@ __all__ = [
     "RejectQuery",
     "RejectStore",
     "Rejected",
+    "SeenHead",
+    "SeenReader",
+    "SeenRecord",
+    "SeenSegment",
     "SegmentLog",
     "Series",
     "SeriesCatalogue",
