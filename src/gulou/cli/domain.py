@@ -22,10 +22,10 @@ from gulou.connectivity.intake import (
     SqlRejectStore,
 )
 from gulou.hub.context import ContextService
-from gulou.hub.rules import CommandDesk, CommandRequester, RuleService, RuleSettings
+from gulou.hub.rules import CommandRequester, RuleService, RuleSettings
 from gulou.kernel.clock import Clock
 from gulou.kernel.settings import load_settings
-from gulou.operations.incidents import IncidentService, IncidentSettings, WarningService
+from gulou.operations.incidents import CommandDesk, IncidentService, IncidentSettings, WarningService
 from gulou.records import Database
 from gulou.sensing.sdk import MappingRegistry
 from gulou.vocabulary import Vocabulary

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Message
-from gulou.connectivity.commands import CommandChanged
+from gulou.connectivity.commands import Command, CommandChanged
 from gulou.kernel import Clock, NotFound
 from gulou.operations.incidents import store_sql as store
 from gulou.operations.incidents.events import WarningChanged
 from gulou.operations.incidents.incident_service import IncidentService
 from gulou.operations.incidents.model import Warning  # noqa: A004
+from gulou.operations.incidents.warning_batch import WarningBatch
 from gulou.records import Database
 
-_MOST_EARLY = 1_000
+_MOST_EARLY = 100_000
 _COMMANDS = Principal.system("commands")
 
 
@@ -39,39 +41,43 @@ class CommandNews:
         self._guard = guard
         self._early: OrderedDict[str, list[CommandChanged]] = OrderedDict()
 
-    def hear(self, message: CommandChanged) -> None:
-        """Follow a command that a warning or an incident caused."""
+    def hear_all(self, news: Sequence[CommandChanged]) -> None:
+        """Follow commands that warnings or incidents caused, in one transaction."""
         messages: list[Message] = []
         with self._guard:
             with store.writing(self._database) as connection:
-                found = self._follow(connection, message, messages)
-            if not found:
+                early = self._follow(connection, news, messages)
+            for message in early:
                 self._keep_early(message)
         for one in messages:
             self._bus.publish(one)
 
-    def _follow(self, connection: Connection, message: CommandChanged, messages: list[Message]) -> bool:
-        command = message.command
-        if command.cause is None:
-            return True
-        if command.cause.startswith("inc-"):
-            self._tell_incident(connection, command.cause, message, messages)
-            return True
-        warning = store.find_by_command(connection, command.id)
-        if warning is None:
-            return False
-        actions = tuple(
-            replace(one, command_state=command.state) if one.command_id == command.id else one
-            for one in warning.actions
+    def _follow(
+        self, connection: Connection, news: Sequence[CommandChanged], messages: list[Message]
+    ) -> list[CommandChanged]:
+        """Write what is new; return what belongs to no warning yet."""
+        caused = [one for one in news if one.command.cause is not None]
+        batch, by_command = WarningBatch.of_commands(
+            connection, [one.command.id for one in caused if not (one.command.cause or "").startswith("inc-")]
         )
-        if actions == warning.actions:
-            return True  # told already
-        warning = replace(warning, actions=actions, changed_at_us=self._clock.now_us(), version=warning.version + 1)
-        store.save_warning(connection, warning)
-        messages.append(WarningChanged(at_us=warning.changed_at_us, warning=warning, change="action"))
-        if warning.incident_id is not None:
-            self._tell_incident(connection, warning.incident_id, message, messages)
-        return True
+        early, changed = [], dict[str, Warning]()
+        for message in caused:
+            command = message.command
+            warning_id = by_command.get(command.id)
+            if (command.cause or "").startswith("inc-"):
+                self._tell_incident(connection, command.cause or "", message, messages)
+            elif warning_id is None:
+                early.append(message)
+            elif (warning := _with_state(batch.loaded(warning_id), command, self._clock.now_us())) is not None:
+                changed[warning_id] = warning
+                batch.put(warning)
+                if warning.incident_id is not None:
+                    self._tell_incident(connection, warning.incident_id, message, messages)
+        batch.flush()
+        messages.extend(
+            WarningChanged(at_us=one.changed_at_us, warning=one, change="action") for one in changed.values()
+        )
+        return early
 
     def _tell_incident(
         self, connection: Connection, incident_id: str, message: CommandChanged, messages: list[Message]
@@ -99,8 +105,22 @@ class CommandNews:
         while len(self._early) > _MOST_EARLY:
             self._early.popitem(last=False)
 
-    def take_early(self, warning: Warning) -> None:
+    def take_early(self, warnings: Iterable[Warning]) -> None:
+        """Follow what was heard of these warnings' commands before the warnings themselves."""
         with self._guard:
-            early = [one for action in warning.actions for one in self._early.pop(action.command_id or "", ())]
-        for message in early:
-            self.hear(message)
+            if not self._early:
+                return
+            ids = [action.command_id or "" for warning in warnings for action in warning.actions]
+            early = [one for command_id in ids for one in self._early.pop(command_id, ())]
+        if early:
+            self.hear_all(early)
+
+
+def _with_state(warning: Warning, command: Command, now_us: int) -> Warning | None:
+    """Return a warning whose action has its command's state; None where that has been told already."""
+    actions = tuple(
+        replace(one, command_state=command.state) if one.command_id == command.id else one for one in warning.actions
+    )
+    if actions == warning.actions:
+        return None
+    return replace(warning, actions=actions, changed_at_us=now_us, version=warning.version + 1)

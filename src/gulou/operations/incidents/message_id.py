@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from gulou.kernel import SECOND_US, from_us
+from gulou.kernel import SECOND_US, from_us, to_us
 
 _BEIJING_US = 8 * 3_600 * SECOND_US
 _PER_SECOND = 10
@@ -17,7 +18,6 @@ class MessageIds:
 
     Args:
         sender_code: 14 characters: district, agency, inner unit, extension.
-        taken: tells which ids begin with a prefix already.
 
     Source: GB/T 35965.1-2018 message identifier
     """
@@ -27,19 +27,27 @@ class MessageIds:
         self._second = -1
         self._next = 0
 
-    def take(self, now_us: int, taken: Callable[[str], set[str]]) -> str:
-        """Return the next free id."""
+    def take(self, now_us: int, newest: Callable[[str], str | None]) -> str:
+        """Return the next free id.
+
+        Args:
+            newest: returns the newest id of a sender that is stored; asked once, after a start.
+        """
+        if self._second < 0:
+            self._go_on_after(newest(self._sender))
         second = now_us // SECOND_US
         if second > self._second:
             self._second, self._next = second, 0
-        while True:
-            if self._next >= _PER_SECOND:
-                self._second, self._next = self._second + 1, 0
-            stamp = f"{from_us(self._second * SECOND_US + _BEIJING_US):%Y%m%d%H%M%S}"
-            prefix = f"{self._sender}_{stamp}_"
-            if self._next == 0:  # a restart within the second
-                self._next = len(taken(prefix))
-                if self._next >= _PER_SECOND:
-                    continue
-            number, self._next = self._next, self._next + 1
-            return f"{prefix}{number}"
+        elif self._next >= _PER_SECOND:
+            self._second, self._next = self._second + 1, 0
+        stamp = f"{from_us(self._second * SECOND_US + _BEIJING_US):%Y%m%d%H%M%S}"
+        number, self._next = self._next, self._next + 1
+        return f"{self._sender}_{stamp}_{number}"
+
+    def _go_on_after(self, newest: str | None) -> None:
+        if newest is None:
+            self._second = 0
+            return
+        _, stamp, number = newest.rsplit("_", 2)
+        beijing = datetime.strptime(stamp, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        self._second, self._next = (to_us(beijing) - _BEIJING_US) // SECOND_US, int(number) + 1

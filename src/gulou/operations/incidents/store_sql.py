@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.kernel.errors import Conflict, Invalid, NotFound, Unavailable
@@ -31,7 +45,9 @@ from gulou.operations.incidents.tables import (
 from gulou.records import Database
 
 Query = Select[*tuple[Any, ...]]
+T = TypeVar("T")
 LONGEST_TIMELINE = 100_000
+_ASKED_AT_ONCE = 400
 MOST_PER_PAGE = 1_000
 
 
@@ -58,15 +74,17 @@ def reading(database: Database) -> Iterator[Connection]:
 # ---- warnings
 
 
-def find_standing(connection: Connection, rule_id: str, entity_id: str) -> Warning | None:
-    """Return the active warning of a rule on an entity, locked for this transaction."""
-    query = (
-        select(warnings.c.body)
-        .where(warnings.c.rule_id == rule_id, warnings.c.entity_id == entity_id, warnings.c.state == "active")
-        .with_for_update()
-    )
-    row = connection.execute(query).first()
-    return None if row is None else msgspec.convert(row.body, Warning)
+def find_standing(connection: Connection, pairs: Iterable[tuple[str, str]]) -> list[Warning]:
+    """Return the active warnings of rules on entities, (rule, entity), locked for this transaction."""
+    found = []
+    for part in _parts(list(dict.fromkeys(pairs))):
+        query = (
+            select(warnings.c.body)
+            .where(tuple_(warnings.c.rule_id, warnings.c.entity_id).in_(part), warnings.c.state == "active")
+            .with_for_update()
+        )
+        found += [msgspec.convert(row.body, Warning) for row in connection.execute(query)]
+    return found
 
 
 def find_by_detection(connection: Connection, detection_id: str) -> Warning | None:
@@ -92,7 +110,34 @@ def get_warning(connection: Connection, warning_id: str, *, lock: bool = False) 
 
 def save_warning(connection: Connection, warning: Warning) -> None:
     """Insert a warning, or write its next version."""
-    columns = {
+    if warning.version == 1:
+        save_warnings(connection, [warning], [])
+    else:
+        save_warnings(connection, [], [(warning, warning.version - 1)])
+
+
+def save_warnings(connection: Connection, new: list[Warning], later: list[tuple[Warning, int]]) -> None:
+    """Insert warnings, and write later versions of others.
+
+    Args:
+        later: each with the version that is there.
+
+    Raises:
+        Conflict: ``incident.changed_meanwhile``.
+    """
+    if new:
+        connection.execute(insert(warnings), [{"id": one.id, **_columns_of(one)} for one in new])
+    if later:
+        where = (warnings.c.id == bindparam("which"), warnings.c.version == bindparam("before"))
+        rows = [{**_columns_of(one), "which": one.id, "before": before} for one, before in later]
+        written = connection.execute(update(warnings).where(*where), rows).rowcount
+        if 0 <= written < len(rows):
+            raise Conflict("incident.changed_meanwhile", id=later[0][0].id)
+    _save_commands(connection, [*new, *(one for one, _ in later)])
+
+
+def _columns_of(warning: Warning) -> dict[str, Any]:
+    return {
         "message_id": warning.message_id,
         "detection_id": warning.detection_id,
         "rule_id": warning.rule_id,
@@ -108,26 +153,32 @@ def save_warning(connection: Connection, warning: Warning) -> None:
         "version": warning.version,
         "body": msgspec.to_builtins(warning),
     }
-    _save(connection, warnings, warning.id, warning.version, columns)
-    wanted = {action.command_id for action in warning.actions if action.command_id is not None}
-    column = warning_commands.c
-    known = {
-        row.command_id for row in connection.execute(select(column.command_id).where(column.warning_id == warning.id))
-    }
-    for command_id in sorted(wanted - known):
-        connection.execute(insert(warning_commands).values(command_id=command_id, warning_id=warning.id))
 
 
-def find_by_command(connection: Connection, command_id: str) -> Warning | None:
-    """Return the warning that a command belongs to, locked."""
-    query = (
-        select(warnings.c.body)
-        .join(warning_commands, warning_commands.c.warning_id == warnings.c.id)
-        .where(warning_commands.c.command_id == command_id)
-        .with_for_update(of=warnings)
-    )
-    row = connection.execute(query).first()
-    return None if row is None else msgspec.convert(row.body, Warning)
+def _save_commands(connection: Connection, saved: list[Warning]) -> None:
+    """Write which commands belong to which warning, where that is not there yet."""
+    wanted = {one.command_id: warning.id for warning in saved for one in warning.actions if one.command_id is not None}
+    for part in _parts(list(wanted)):
+        known = select(warning_commands.c.command_id).where(warning_commands.c.command_id.in_(part))
+        for row in connection.execute(known).all():
+            del wanted[row.command_id]
+    if wanted:
+        rows = [{"command_id": command_id, "warning_id": warning_id} for command_id, warning_id in wanted.items()]
+        connection.execute(insert(warning_commands), rows)
+
+
+def find_by_commands(connection: Connection, command_ids: Iterable[str]) -> list[tuple[str, Warning]]:
+    """Return the warnings that commands belong to, (command, warning), locked."""
+    found = []
+    for part in _parts(list(dict.fromkeys(command_ids))):
+        query = (
+            select(warning_commands.c.command_id, warnings.c.body)
+            .join(warning_commands, warning_commands.c.warning_id == warnings.c.id)
+            .where(warning_commands.c.command_id.in_(part))
+            .with_for_update(of=warnings)
+        )
+        found += [(row.command_id, msgspec.convert(row.body, Warning)) for row in connection.execute(query)]
+    return found
 
 
 def forget_before(connection: Connection, at_us: int) -> None:
@@ -146,14 +197,20 @@ def note_command(connection: Connection, key: str, at_us: int) -> bool:
     return True
 
 
-def seen_detection(connection: Connection, key: str) -> bool:
-    return (
-        connection.execute(select(warning_detections.c.key).where(warning_detections.c.key == key)).first() is not None
-    )
+def seen_detections(connection: Connection, keys: Iterable[str]) -> set[str]:
+    """Return those of the keys that were taken before."""
+    found: set[str] = set()
+    for part in _parts(list(keys)):
+        query = select(warning_detections.c.key).where(warning_detections.c.key.in_(part))
+        found.update(row.key for row in connection.execute(query))
+    return found
 
 
-def note_detection(connection: Connection, key: str, warning_id: str, at_us: int) -> None:
-    connection.execute(insert(warning_detections).values(key=key, warning_id=warning_id, at_us=at_us))
+def note_detections(connection: Connection, taken: dict[str, tuple[str, int]]) -> None:
+    """Remember keys: each with its warning's id and the detection's time, µs UTC."""
+    if taken:
+        rows = [{"key": key, "warning_id": warning_id, "at_us": at_us} for key, (warning_id, at_us) in taken.items()]
+        connection.execute(insert(warning_detections), rows)
 
 
 def newest_detection_us(connection: Connection) -> int:
@@ -161,9 +218,12 @@ def newest_detection_us(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.max(warning_detections.c.at_us), 0))).scalar_one())
 
 
-def message_ids_with(connection: Connection, prefix: str) -> set[str]:
-    query = select(warnings.c.message_id).where(warnings.c.message_id.startswith(prefix, autoescape=True))
-    return {row.message_id for row in connection.execute(query)}
+def newest_message_id(connection: Connection, sender: str) -> str | None:
+    """Return the sender's newest message id, by the time in it."""
+    column = warnings.c.message_id
+    query = select(column).where(column > f"{sender}_", column < f"{sender}`").order_by(column.desc()).limit(1)
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
 
 
 def list_warnings(
@@ -317,6 +377,11 @@ def point_of(location: dict[str, Any] | None) -> tuple[float | None, float | Non
 
 
 # ---- shared
+
+
+def _parts(items: list[T]) -> Iterator[list[T]]:
+    """Cut a list into what one statement may ask for."""
+    return (items[start : start + _ASKED_AT_ONCE] for start in range(0, len(items), _ASKED_AT_ONCE))
 
 
 def _save(connection: Connection, table: Table, row_id: str, version: int, columns: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,12 +34,12 @@ from gulou.operations.incidents.model import (
 )
 from gulou.operations.incidents.ports import AuditTrail, CommandDesk
 from gulou.operations.incidents.settings import IncidentSettings
+from gulou.operations.incidents.warning_batch import WarningBatch
 from gulou.operations.incidents.warning_changes import (
     action_of,
     check_active,
     check_visible,
     cleared_by_now,
-    key_of,
     new_warning,
     with_action,
     with_commands,
@@ -46,9 +48,12 @@ from gulou.records import Database
 
 _log = logging.getLogger(__name__)
 _MOST_ACTIONS = 64
-_MOST_EARLY = 1_000
 _MOST_WAITING = 100_000
 _MISSED_AT_ONCE = 10_000
+_TAKEN_AT_ONCE = 500
+_ASK_AGAIN_US = 10 * SECOND_US
+_ASK_FOR_US = 300 * SECOND_US
+_MARGIN_US = 60 * SECOND_US
 _RULES = Principal.system("rules")
 _COMMANDS = Principal.system("commands")
 _AS_ACTOR = "incidents"
@@ -58,7 +63,8 @@ class WarningService:
     """The life of warnings. Hears ``Detection`` and ``CommandChanged``, says ``WarningChanged``.
 
     One detection message changes things once, however often it comes. After a start, ``catch_up`` takes what was found
-    while nobody listened.
+    while nobody listened. Detections are taken in lists, each in one transaction. No more than 100,000 wait: beyond
+    that the bus drops the longest waiting, counts them, and they are asked for again from the rules' own store.
     """
 
     def __init__(
@@ -82,11 +88,16 @@ class WarningService:
         self._guard = threading.RLock()  # detections and commands come on different threads
         with store.reading(database) as connection:
             self._heard_until_us = store.newest_detection_us(connection)
+        self._taken_until_us = self._heard_until_us
         self._waiting: deque[Detection] = deque(maxlen=_MOST_WAITING)
         self._news = CommandNews(database, clock, bus, incidents, self._guard)
+        self._source: DetectionSource | None = None
+        self._missed = _Missed()
+        listen = partial(bus.subscribe, bound=_MOST_WAITING, batch=True)
+        self._detections = listen(Detection, self.hear_all, name="incidents.detections", lossless=False)
         self._subscriptions = [
-            bus.subscribe(Detection, self.hear, name="incidents.detections"),
-            bus.subscribe(CommandChanged, self._news.hear, name="incidents.commands"),
+            self._detections,
+            listen(CommandChanged, self._news.hear_all, name="incidents.commands"),
         ]
 
     def close(self) -> None:
@@ -100,65 +111,98 @@ class WarningService:
         Returns:
             How many detections were asked for.
         """
-        since_us, asked = self._heard_until_us, 0
-        while True:
-            missed = source.detections_since(since_us, _MISSED_AT_ONCE)
-            for detection in missed:
-                self.hear(detection)
-            asked += len(missed)
-            if len(missed) < _MISSED_AT_ONCE or missed[-1].at_us == since_us:
-                break
-            since_us = missed[-1].at_us
+        self._source = source
+        asked = self._ask(source, self._heard_until_us)
         self._finish_approvals()
         return asked
+
+    def _ask(self, source: DetectionSource, since_us: int) -> int:
+        asked = 0
+        while True:
+            missed = source.detections_since(since_us, _MISSED_AT_ONCE)
+            self.hear_all(missed)
+            asked += len(missed)
+            if len(missed) < _MISSED_AT_ONCE or missed[-1].at_us == since_us:
+                return asked
+            since_us = missed[-1].at_us
 
     # ---- detections
 
     def hear(self, detection: Detection) -> None:
-        """Take one detection message; a message that was taken already changes nothing.
+        """Take one detection message; see ``hear_all``."""
+        self.hear_all([detection])
+
+    def hear_all(self, detections: Sequence[Detection]) -> None:
+        """Take detection messages, in order; one that was taken already changes nothing.
 
         While the record store cannot write, messages wait (bounded) and are taken in order as soon as it can.
         """
         with self._guard:
-            self._waiting.append(detection)
+            self._missed.look(self._detections_dropped(), self._taken_until_us, self._clock.now_us())
+            self._waiting.extend(detections)
             self._take_waiting()
 
     def tick(self, now_us: int) -> None:
-        """Take what had to wait for the record store."""
+        """Take what had to wait for the record store, and ask for what was dropped while too much waited."""
         with self._guard:
             self._take_waiting()
+            since_us = self._missed.due(now_us)
+        if since_us is not None and self._source is not None:
+            self._ask(self._source, since_us - _MARGIN_US)
+
+    def _detections_dropped(self) -> int:
+        # the first list may come before the subscription is at hand
+        subscription = getattr(self, "_detections", None)
+        return 0 if subscription is None else subscription.status().dropped
 
     def _take_waiting(self) -> None:
         while self._waiting:
+            some = list(islice(self._waiting, _TAKEN_AT_ONCE))
             try:
-                self._take(self._waiting[0])
+                self._take(some)
             except Unavailable as error:
-                _log.error("a detection waits: %s (%d waiting)", error.code, len(self._waiting))
+                _log.error("detections wait: %s (%d waiting)", error.code, len(self._waiting))
                 return
-            self._waiting.popleft()
+            except GulouError:
+                self._take_each(some)
+            for _ in some:
+                self._waiting.popleft()
 
-    def _take(self, detection: Detection) -> None:
-        key = key_of(detection)
+    def _take_each(self, detections: list[Detection]) -> None:
+        """Take one by one what failed together: one that cannot be taken is left out, the others are not."""
+        for detection in detections:
+            try:
+                self._take([detection])
+            except GulouError as error:
+                _log.error("detection %s is left out: %s", detection.id, error.code)
+
+    def _take(self, detections: list[Detection]) -> None:
         messages: list[Message] = []
+        warnings: dict[str, Warning] = {}
         with self._guard, store.writing(self._database) as connection:
-            if store.seen_detection(connection, key):
-                return
-            standing = store.find_standing(connection, detection.rule_id, detection.entity_id)
-            if detection.state == "cleared":
-                warning = self._cleared(connection, standing, detection, messages)
-            else:
-                warning = self._raised(connection, standing, detection, messages)
-            store.note_detection(connection, key, warning.id if warning else "", detection.at_us)
+            batch = WarningBatch(connection, detections)
+            for detection in detections:
+                if batch.has_seen(detection):
+                    continue
+                standing = batch.standing(detection)
+                if detection.state == "cleared":
+                    warning = self._cleared(batch, standing, detection, messages)
+                else:
+                    warning = self._raised(batch, standing, detection, messages)
+                batch.note(detection, warning)
+                if warning is not None:
+                    warnings[warning.id] = warning
+            batch.flush()
+        self._taken_until_us = max([self._taken_until_us, *(one.at_us for one in detections)])
         self._publish(messages)
-        if warning is not None:
-            self._news.take_early(warning)
+        self._news.take_early(warnings.values())
 
     def _raised(
-        self, connection: Connection, standing: Warning | None, detection: Detection, messages: list[Message]
+        self, batch: WarningBatch, standing: Warning | None, detection: Detection, messages: list[Message]
     ) -> Warning | None:
-        now_us = self._clock.now_us()
+        connection, now_us = batch.connection, self._clock.now_us()
         if standing is None:
-            if detection.state == "changed" and self._dismissed(connection, detection):
+            if detection.state == "changed" and _dismissed(batch, detection):
                 return None
             warning, change = self._new(connection, detection, now_us), "raised"
         else:
@@ -181,28 +225,22 @@ class WarningService:
             change = "repeated" if is_repeat else "severity"
         told = None
         if detection.opens_incident and warning.incident_id is None:
-            store.save_warning(connection, warning)
             told = self._incidents.take_warning(connection, warning, _RULES)
             warning = replace(warning, incident_id=told.incident.id, version=warning.version + 1)
         elif warning.incident_id is not None:
             told = self._incidents.note_warning(connection, warning.incident_id, warning, change, _RULES)
-        store.save_warning(connection, warning)
+        batch.put(warning)
         messages.append(WarningChanged(at_us=now_us, warning=warning, change=change))
         if told is not None:
             messages.append(told)
         return warning
 
-    def _dismissed(self, connection: Connection, detection: Detection) -> bool:
-        """Say whether a person cleared this occurrence, and it has not become graver since."""
-        before = store.find_by_detection(connection, detection.id)
-        return before is not None and SEVERITIES.index(detection.severity) <= SEVERITIES.index(before.peak)
-
     def _new(self, connection: Connection, detection: Detection, now_us: int) -> Warning:
-        message_id = self._message_ids.take(now_us, lambda prefix: store.message_ids_with(connection, prefix))
+        message_id = self._message_ids.take(now_us, lambda sender: store.newest_message_id(connection, sender))
         return new_warning(detection, new_id("wrn", self._clock), message_id, now_us)
 
     def _cleared(
-        self, connection: Connection, standing: Warning | None, detection: Detection, messages: list[Message]
+        self, batch: WarningBatch, standing: Warning | None, detection: Detection, messages: list[Message]
     ) -> Warning | None:
         if standing is None or standing.detection_id != detection.id:
             return None
@@ -212,10 +250,10 @@ class WarningService:
             values=detection.values or standing.values,
             actions=with_commands(cleared_by_now(standing, now_us).actions, detection),
         )
-        store.save_warning(connection, warning)
+        batch.put(warning)
         messages.append(WarningChanged(at_us=now_us, warning=warning, change="cleared"))
         if warning.incident_id is not None:
-            told = self._incidents.note_warning(connection, warning.incident_id, warning, "cleared", _RULES)
+            told = self._incidents.note_warning(batch.connection, warning.incident_id, warning, "cleared", _RULES)
             messages.append(told)
         return warning
 
@@ -419,3 +457,35 @@ class WarningService:
     def _publish(self, messages: Sequence[Message]) -> None:
         for message in messages:
             self._bus.publish(message)
+
+
+class _Missed:
+    """What was dropped before it was heard, and when it is to be asked for."""
+
+    def __init__(self) -> None:
+        self._dropped = 0
+        self._since_us: int | None = None
+        self._ask_us = self._until_us = 0
+
+    def look(self, dropped: int, taken_until_us: int, now_us: int) -> None:
+        """Note that so many were dropped so far, all of them later than ``taken_until_us``."""
+        if dropped > self._dropped:
+            self._dropped = dropped
+            self._since_us = taken_until_us if self._since_us is None else min(self._since_us, taken_until_us)
+            self._ask_us, self._until_us = now_us, now_us + _ASK_FOR_US
+
+    def due(self, now_us: int) -> int | None:
+        """Return from when on to ask again, if it is time; several times, since rules keep findings at checkpoints."""
+        since_us = self._since_us
+        if since_us is None or now_us < self._ask_us:
+            return None
+        self._ask_us = now_us + _ASK_AGAIN_US
+        if now_us >= self._until_us:
+            self._since_us = None
+        return since_us
+
+
+def _dismissed(batch: WarningBatch, detection: Detection) -> bool:
+    """Say whether a person cleared this occurrence, and it has not become graver since."""
+    before = batch.of_detection(detection.id)
+    return before is not None and SEVERITIES.index(detection.severity) <= SEVERITIES.index(before.peak)

@@ -13,6 +13,8 @@ from gulou.hub.rules import command_id
 from gulou.kernel import Conflict, Denied, NotFound, Unavailable
 from gulou.operations.incidents import IncidentService, WarningFilter, WarningService
 
+from .conftest import Centre
+
 
 def test_a_warning_lives_through_its_four_states(centre):
     centre.detect("raised", "yellow")
@@ -83,12 +85,140 @@ def test_more_than_ten_messages_in_one_second_borrow_from_the_next(centre):
     taken: set[str] = set()
     ids = MessageIds("0" * 14)
     for _ in range(23):
-        taken.add(ids.take(0, lambda prefix: {one for one in taken if one.startswith(prefix)}))
+        taken.add(ids.take(0, lambda sender: max(taken, default=None)))
     restarted = MessageIds("0" * 14)
-    taken.add(restarted.take(0, lambda prefix: {one for one in taken if one.startswith(prefix)}))
+    taken.add(restarted.take(0, lambda sender: max(taken)))
     assert len(taken) == 24
     assert min(taken) == "00000000000000_19700101080000_0"
     assert max(taken) == "00000000000000_19700101080002_3"
+
+
+def test_a_start_after_very_many_goes_on_with_the_next_id_at_once(centre):
+    from gulou.operations.incidents.message_id import MessageIds
+
+    asked = []
+    ids = MessageIds("0" * 14)
+    first = ids.take(0, lambda sender: asked.append(sender) or "00000000000000_19700109080000_9")
+    assert (first, asked) == ("00000000000000_19700109080001_0", ["0" * 14])
+    assert ids.take(0, asked.append) == "00000000000000_19700109080001_1"
+    assert ids.take(10**12, asked.append) == "00000000000000_19700112214640_0"
+
+
+# ---- many at once
+
+
+SCENES = {
+    "lives": [("a", "raised", "yellow", 1), ("a", "changed", "red", 1), ("a", "cleared", "red", 1)],
+    "repeats": [("a", "raised", "yellow", 1), ("a", "raised", "red", 2), ("a", "cleared", "red", 1)],
+    "again": [("a", "raised", "yellow", 1), ("a", "cleared", "red", 1), ("a", "changed", "blue", 1),
+              ("a", "changed", "red", 1), ("a", "raised", "blue", 3)],
+    "twice": [("a", "raised", "yellow", 1), ("a", "raised", "yellow", 1), ("b", "raised", "red", 1)],
+    "many": [(str(n), "raised", "yellow", n) for n in range(40)] + [(str(n), "cleared", "red", n) for n in range(9)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("opens_incident", [False, True])
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_list_does_what_its_messages_do_one_by_one(tmp_path, scene, opens_incident):
+    results = []
+    for cut in (1, 3, 1000):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        centre = Centre(folder)
+        made = scenes_of(centre, SCENES[scene], opens_incident)
+        for start in range(0, len(made), cut):
+            centre.warnings.hear_all(made[start : start + cut])
+        centre.warnings.hear_all(made)
+        results.append(
+            (
+                sorted(stripped(one) for one in centre.all_warnings(q="drain")),
+                [(one.severity, len(one.warning_ids), len(centre.lines(one.id))) for one in centre.all_incidents()],
+                [(type(one).__name__, getattr(one, "change", "")) for one in centre.said],
+            )
+        )
+        centre.database.close()
+    assert len(results[0][0]) == len({one[:1] + one[3:] for one in SCENES[scene] if one[1] == "raised"}) - (
+        scene == "repeats"
+    )
+    assert results[1] == results[0]
+    assert results[2] == results[0]
+
+
+def scenes_of(centre, steps, opens_incident):
+    """Make detections that nobody hears yet."""
+    centre.warnings.close()
+    commands = (centre.pump("none"),)
+    return [
+        centre.detect(state, severity, entity=f"drain-{entity}", raised_s=raised_s, commands=commands,
+                      opens_incident=opens_incident)
+        for entity, state, severity, raised_s in steps
+    ]  # fmt: skip
+
+
+def stripped(warning):
+    """Leave out what is made by chance or by the hour."""
+    same = msgspec.structs.replace(
+        warning, id="", message_id="", raised_at_us=0, changed_at_us=0, cleared_at_us=0, incident_id=None
+    )
+    return msgspec.json.encode(same).decode(), warning.incident_id is None
+
+
+def test_news_of_commands_come_in_lists_before_and_after_their_warnings(centre):
+    detections = scenes_of(centre, [(str(n), "raised", "red", n) for n in range(30)], opens_incident=False)
+    ids = [command_id(one, 0) for one in detections]
+
+    def news(state, some):
+        return [CommandChanged(at_us=1, command=centre.desk.command(one, state, "cause")) for one in some]
+
+    centre.warnings._news.hear_all(news("requested", ids) + news("sent", ids[:20]))
+    centre.warnings.hear_all(detections)
+    centre.warnings._news.hear_all(news("acknowledged", ids[:10]))
+    states = {one.actions[0].command_id: one.actions[0].command_state for one in centre.all_warnings(q="drain")}
+    assert [states[one] for one in ids] == ["acknowledged"] * 10 + ["sent"] * 10 + ["requested"] * 10
+
+
+def test_one_that_cannot_be_taken_is_left_out_and_the_others_are_not(centre, monkeypatch):
+    centre.warnings.close()
+    detections = [centre.detect(entity=f"drain-{n}", opens_incident=n == 1) for n in range(3)]
+
+    def refuse(*arguments):
+        raise Conflict("incident.closed", incident_id="x")
+
+    monkeypatch.setattr(centre.incidents, "take_warning", refuse)
+    centre.warnings.hear_all(detections)
+    assert {one.entity_id.rpartition(":")[2] for one in centre.all_warnings()} == {"drain-0", "drain-2"}
+
+
+def test_what_was_dropped_is_asked_for_again(centre):
+    centre.warnings.close()
+    first, lost, last = (centre.detect(entity=one) for one in "abc")
+
+    class Rules:
+        kept: tuple = ()
+
+        def detections_since(self, at_us, limit=0):
+            return [one for one in self.kept if one.at_us >= at_us]
+
+    class Subscription:
+        dropped = 0
+
+        def status(self):
+            return self
+
+    rules, subscription = Rules(), Subscription()
+    centre.warnings.catch_up(rules)
+    centre.warnings._detections = subscription
+    centre.warnings.hear_all([first])
+    subscription.dropped = 1
+    centre.warnings.hear_all([last])
+    centre.warnings.tick(centre.clock.now_us())
+    assert len(centre.all_warnings()) == 2
+    rules.kept = (first, lost, last)  # at a checkpoint of theirs, some time later
+    centre.warnings.tick(centre.clock.now_us())
+    assert len(centre.all_warnings()) == 2
+    centre.clock.advance(20)
+    centre.warnings.tick(centre.clock.now_us())
+    assert len(centre.all_warnings()) == 3
 
 
 # ---- commands that wait for a yes
