@@ -16,6 +16,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -35,6 +36,7 @@ DEVICES = {"myclientid": "paho-a", "myclientid2": "paho-b"}
 OTHER = "paho-c"
 SETTINGS = "[adapter-mqtt]\nkeep_alive_most_s = 60\n"
 _WITHIN_S = 90.0
+_TEST_WITHIN_S = 60
 
 
 def main() -> int:
@@ -101,6 +103,17 @@ class Outcome(unittest.TextTestResult):
         super().__init__(*arguments, **named)
         self.found: dict[str, str] = {}
 
+    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """Give each test so long: some wait without end for what does not come."""
+        super().startTest(test)
+        signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(_TEST_WITHIN_S)
+
+    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+        """See ``unittest``."""
+        signal.alarm(0)
+        super().stopTest(test)
+
     def addSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802  # the name is unittest's
         """See ``unittest``."""
         super().addSuccess(test)
@@ -115,6 +128,11 @@ class Outcome(unittest.TextTestResult):
         """See ``unittest``."""
         super().addError(test, err)
         self.found[test.id().rpartition(".")[2]] = f"error: {err[1]!r}"[:200]
+
+
+def too_long(*_: object) -> None:
+    """End a test that goes on and on."""
+    raise TimeoutError(f"not over after {_TEST_WITHIN_S} s")
 
 
 def sign_in(client: Any) -> None:

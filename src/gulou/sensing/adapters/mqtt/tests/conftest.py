@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from gulou.connectivity.devices.model import Device
@@ -28,7 +30,7 @@ class Rooms(House):
         self.devices.add(Device(id=device_id, name=device_id, adapter="mqtt", labels=labels), "secret")
 
     def context(self) -> AdapterContext:
-        return AdapterContext(self.intake, self.devices, self.devices, commands=self.commands, directory=self.directory)
+        return dataclasses.replace(super().context(), directory=self.directory)
 
 
 @pytest.fixture
