@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from gulou.cli import show
+from gulou.cli.bench.log import log
 from gulou.cli.bench.loop import measure_loop
 from gulou.cli.bench.model import LoopPlan, LoopReport
 from gulou.cli.options import Json
@@ -19,6 +20,9 @@ bench_app = typer.Typer(no_args_is_help=True, help="Measure how quick this machi
 @bench_app.callback()
 def bench() -> None:
     """Measure how quick this machine is with Gulou."""
+
+
+bench_app.command("log")(log)
 
 
 @bench_app.command("loop")
