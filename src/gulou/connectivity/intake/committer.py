@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from msgspec import structs
 
+from gulou.connectivity.intake.balance import Balance
 from gulou.connectivity.intake.columns import Columns, joined
 from gulou.connectivity.intake.commit import Commit, Waiting
 from gulou.connectivity.intake.duplicates import RecentReadings
@@ -38,6 +39,7 @@ class Committer:
         known_position: the durable position of an origin before this start.
         committed: called after each write with (batch, readings, ticket) in log order, before the receipts go out.
         refused: called when a write failed for want of space.
+        balance: counts what each record took.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Committer:
         known_position: Callable[[str], int],
         committed: Callable[[list[tuple[LogBatch | None, int, int]]], None],
         refused: Callable[[], None],
+        balance: Balance,
     ) -> None:
         self._log = log
         self._series = series
@@ -62,6 +65,7 @@ class Committer:
         self._known_position = known_position
         self._committed = committed
         self._refused = refused
+        self._balance = balance
         self._changed = threading.Condition()
         self._queue: deque[Waiting] = deque()
         self._tickets = 0
@@ -317,7 +321,13 @@ class Committer:
                 waiting.answer = waiting.receipt(sequence)
             share = sum(waiting.weight() for waiting in answered)
             weight -= share
-            entries.append((to_batch(sequence, record, columns), share, 0))
+            batch = to_batch(sequence, record, columns)
+            entries.append((batch, share, 0))
+            if answered:
+                received = sum(waiting.count for waiting in answered)
+                self._balance.took(record.source, received, batch.count, len(record.rejected))
+            else:
+                self._balance.dropped(record.dropped)
         ticket = max(commit.drop_ticket, commit.items[-1].ticket if commit.items else 0)
         entries.append((None, weight, ticket))  # all of a commit settles together, with its last record
         self._remember(commit.positions)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from gulou.connectivity.intake.applier import Applier, FedConsumer
+from gulou.connectivity.intake.balance import Balance
 from gulou.connectivity.intake.commit import Waiting
 from gulou.connectivity.intake.committer import Committer
 from gulou.connectivity.intake.duplicates import RecentReadings
@@ -69,6 +70,7 @@ class IntakeService:
         self._directory = directory
         self._space = SpaceGuard(directory, self._settings.min_free_mb, self._settings.space_check_s, free_bytes)
         self._recent = RecentReadings(self._settings.recent_readings, self._settings.max_series, self.series)
+        self._balance = Balance()
         self._screen = Screen(vocabulary, devices, self._settings)
         self._committer = Committer(
             log,
@@ -80,6 +82,7 @@ class IntakeService:
             known_position=ledger.position_of,
             committed=self._pass_on,
             refused=self._space.mark_full,
+            balance=self._balance,
         )
         self._applier: Applier | None = None
         self._fed: tuple[FedConsumer, ...] = ()
@@ -105,6 +108,7 @@ class IntakeService:
         self._fed = tuple(FedConsumer(consumer, self.series) for consumer in self._consumers)
         self._applier = Applier(self._fed, applied=self._note_applied, checkpointed=self._log.forget_before)
         self._replay()
+        self._balance.start(self._consumers[0])
         self._applier.start()
         self._committer.start()
         self._running = True
@@ -178,6 +182,8 @@ class IntakeService:
             return
         self._committer.flush_drops()
         self._log.prepare()
+        if self._waiting == 0 and self._fed[0].problem is None:
+            self._balance.check(self._consumers[0], now_us)
         if now_us >= self._checkpoint_due_us:
             self._checkpoint_due_us = now_us + int(self._settings.checkpoint_s * SECOND_US)
             self._applier.ask_checkpoint()
@@ -206,6 +212,7 @@ class IntakeService:
             "waiting_batches": 0 if self._applier is None else self._applier.waiting(),
             "log": {"first_sequence": self._log.first_sequence(), "last_sequence": self._log.last_sequence()},
             "gap": self._gap,
+            "accounting": self._balance.status(),
             "consumers": [msgspec.to_builtins(consumer.status()) for consumer in self._fed],
         }
 
