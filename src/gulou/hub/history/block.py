@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gulou.hub.history.columns import LAKE_SCHEMA
@@ -95,9 +96,25 @@ class Block:
             text, self.delay_s[rows], self.sequence[rows], self.late[rows], words,
         )  # fmt: skip
 
-    def to_arrow(self, start: int, stop: int) -> pa.Table:
-        """Return rows as a table of ``WRITTEN_SCHEMA``."""
-        made: dict[str, pa.Array] = {name: one.encode(start, stop) for name, one in self.words.items()}
+    def schema(self) -> pa.Schema:
+        """Return ``LAKE_SCHEMA`` with dictionaries for the columns that have words here; on disk it is the same."""
+        return pa.schema(
+            [
+                pa.field(one.name, _DICTIONARY, one.nullable) if len(self.words.get(one.name, _NONE).words) else one
+                for one in LAKE_SCHEMA
+            ]
+        )
+
+    def to_arrow(self, start: int, stop: int, schema: pa.Schema) -> pa.Table:
+        """Return rows as a table of ``LAKE_SCHEMA``, dictionaries where ``schema`` has them."""
+        made: dict[str, pa.Array] = {}
+        for name, one in self.words.items():
+            if pa.types.is_dictionary(schema.field(name).type):
+                made[name] = one.encode(start, stop)
+            elif one.codes is None and not len(one.words):
+                made[name] = pa.nulls(stop - start, pa.string())
+            else:
+                made[name] = one.encode(start, stop).dictionary_decode()
         missing = None if self.numeric is None else ~self.numeric[start:stop]
         made["observed_at"] = pa.array(self.at_us[start:stop]).view(LAKE_SCHEMA.field("observed_at").type)
         made["value"] = pa.array(self.value[start:stop], mask=missing)
@@ -105,16 +122,11 @@ class Block:
         made["delay_s"] = pa.array(self.delay_s[start:stop])
         made["sequence"] = pa.array(self.sequence[start:stop])
         made["late"] = pa.array(self.late[start:stop])
-        return pa.Table.from_arrays([made[name] for name in LAKE_SCHEMA.names], schema=WRITTEN_SCHEMA)
+        return pa.Table.from_arrays([made[name] for name in LAKE_SCHEMA.names], schema=schema)
 
 
-WRITTEN_SCHEMA = pa.schema(
-    [
-        pa.field(one.name, pa.dictionary(pa.int32(), pa.string()), one.nullable) if one.name in WORDS else one
-        for one in LAKE_SCHEMA
-    ]
-)
-"""``LAKE_SCHEMA`` with the few different texts as dictionaries; on disk it is the same."""
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+_NONE = Coded(None, pa.array([], pa.string()))
 
 
 def from_arrow(table: pa.Table) -> Block:
@@ -146,8 +158,44 @@ def group_of(words: dict[str, Coded], rows: int) -> Ints:
     return np.cumsum(change, dtype=np.int64)
 
 
-def concat(blocks: Sequence[Block]) -> Block:
-    """Put blocks one behind the other; ``group`` is then without meaning."""
+def read_block(file: pq.ParquetFile, row_group: int) -> Block:
+    """Read sorted rows of one row group; columns that their statistics tell whole are not read."""
+    described = file.metadata.row_group(row_group)
+    rows = described.num_rows
+    words: dict[str, Coded] = {}
+    late: NDArray[np.int8] | None = None
+    no_text = False
+    for place in range(described.num_columns):
+        column = described.column(place)
+        name, known = column.path_in_schema, column.statistics
+        if known is None or not known.has_null_count:
+            continue
+        same = known.has_min_max and known.null_count == 0 and known.min == known.max
+        if name in WORDS and (same or known.null_count == rows):
+            words[name] = Coded(None, pa.array([known.min] if same else [], pa.string()))
+        elif name == "text":
+            no_text = known.null_count == rows
+        elif name == "late" and same:
+            late = np.full(rows, known.min, np.int8)
+    skipped = {*words, *(("text",) if no_text else ()), *(() if late is None else ("late",))}
+    table = file.read_row_group(row_group, columns=[name for name in LAKE_SCHEMA.names if name not in skipped])
+    words.update({name: _coded(table[name]) for name in WORDS if name not in words})
+    value = table["value"]
+    return Block(
+        group_of(words, rows),
+        table["observed_at"].cast(pa.int64()).to_numpy(),
+        np.ascontiguousarray(value.fill_null(0.0).to_numpy(), np.float64),
+        None if not value.null_count else value.is_valid().to_numpy(),
+        None if no_text else _whole(table["text"]),
+        table["delay_s"].to_numpy(),
+        table["sequence"].to_numpy(),
+        table["late"].to_numpy() if late is None else late,
+        words,
+    )
+
+
+def concat(blocks: Sequence[Block], names: Sequence[str] = WORDS) -> Block:
+    """Put blocks one behind the other, of the words only ``names``; ``group`` is then without meaning."""
     if len(blocks) == 1:
         return blocks[0]
     numeric = None
@@ -165,18 +213,14 @@ def concat(blocks: Sequence[Block]) -> Block:
         np.concatenate([one.delay_s for one in blocks]),
         np.concatenate([one.sequence for one in blocks]),
         np.concatenate([one.late for one in blocks]),
-        {name: concat_words([one.words[name] for one in blocks], [len(one) for one in blocks]) for name in WORDS},
+        {name: concat_words([one.words[name] for one in blocks], [len(one) for one in blocks]) for name in names},
     )
 
 
-def keys_of(words: dict[str, Coded], rows: NDArray[Any]) -> pa.Array:
-    """Return a text for each row that sorts as its series does."""
-    parts = []
-    for name in SERIES:
-        one = words[name]
-        codes = np.full(len(rows), 0 if len(one.words) else -1) if one.codes is None else one.codes[rows]
-        parts.append(one.words.take(pa.array(codes, pa.int64(), mask=codes < 0)))
-    return join_key(*parts)
+def words_at(coded: Coded, rows: NDArray[Any]) -> pa.Array:
+    """Return the texts of some rows."""
+    codes = np.full(len(rows), 0 if len(coded.words) else -1) if coded.codes is None else coded.codes[rows]
+    return coded.words.take(pa.array(codes, pa.int64(), mask=codes < 0))
 
 
 def join_key(entity_type: pa.Array, name: pa.Array, entity_id: pa.Array, dataset_id: pa.Array) -> pa.Array:
@@ -194,7 +238,10 @@ def concat_words(parts: Sequence[Coded], rows: Sequence[int]) -> Coded:
         if one.codes is None:
             codes.append(np.full(count, offset if len(one.words) else -1, np.int32))
         else:
-            codes.append(np.where(one.codes < 0, np.int32(-1), one.codes + np.int32(offset)))
+            moved = one.codes + np.int32(offset)
+            if one.codes.min(initial=0) < 0:
+                moved[one.codes < 0] = -1
+            codes.append(moved)
         offset += len(one.words)
     return Coded(np.concatenate(codes), pa.concat_arrays([one.words for one in parts]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gulou.hub.history.block import WORDS, Block, concat, from_arrow, keys_of
-from gulou.hub.history.columns import LAKE_SCHEMA
+from gulou.hub.history.block import SERIES, WORDS, Block, Coded, concat, join_key, read_block, words_at
 from gulou.hub.history.kernels import merge_runs
 from gulou.hub.history.rollups import UNITS, RollupWriter, Unit
 from gulou.hub.history.store_delta import ROW_GROUP, Lake, LakeFile, LakeWriter
@@ -201,87 +201,140 @@ def _write(writer: LakeWriter, block: Block, *, by_type: bool) -> None:
         writer.write_block(block.cut(start, stop))
 
 
+class _Part(msgspec.Struct, frozen=True, eq=False):
+    """Rows of some whole series of one file.
+
+    Args:
+        starts: where each series begins.
+        keys: a text for each series that sorts as it does.
+        names: its entity type, property, entity id and dataset id.
+    """
+
+    block: Block
+    starts: Any
+    keys: Any
+    names: tuple[Any, ...]
+
+    def cut(self, first: int, last: int) -> _Part | None:
+        """Return the series from ``first`` up to ``last``, exclusive."""
+        if last <= first:
+            return None
+        start = int(self.starts[first])
+        stop = int(self.starts[last]) if last < len(self.starts) else len(self.block)
+        return _Part(
+            self.block.cut(start, stop),
+            self.starts[first:last] - start,
+            self.keys.slice(first, last - first),
+            tuple(one.slice(first, last - first) for one in self.names),
+        )
+
+
 class _Reader:
     """One sorted file, read a row group at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path, read_dictionary=list(WORDS), memory_map=False)
+        self._file = pq.ParquetFile(path, read_dictionary=list(WORDS))
         self._next = 0
-        self.block: Block | None = None
-        self.starts: Any = None
-        self.keys: Any = None
-        self.more()
+        self.parts: list[_Part] = []
 
     @property
     def done(self) -> bool:
+        """Whether all of the file is in ``parts``, or was."""
         return bool(self._next >= self._file.num_row_groups)
 
-    def more(self) -> None:
-        """Read the next row group behind what is left."""
-        block = from_arrow(self._file.read_row_group(self._next, columns=LAKE_SCHEMA.names))
-        self._next += 1
+    def ready(self) -> str:
+        """Read until there are two series at least, or the end; return the key of the last."""
+        while not self.parts or (not self.done and self.parts[-1].keys[-1].as_py() == self.parts[0].keys[0].as_py()):
+            block = read_block(self._file, self._next)
+            self._next += 1
+            starts = np.concatenate(([0], np.flatnonzero(block.group[1:] != block.group[:-1]) + 1))
+            names = tuple(words_at(block.words[name], starts) for name in SERIES)
+            self.parts.append(_Part(block, starts, join_key(*names), names))
         if self.done:
             self._file.close()
-        starts = np.concatenate(([0], np.flatnonzero(block.group[1:] != block.group[:-1]) + 1))
-        keys = keys_of(block.words, starts)
-        if self.block is not None:  # a series may go over from one row group to the next
-            known = int(self.keys[-1].as_py() == keys[0].as_py())
-            starts = np.concatenate((self.starts, starts[known:] + len(self.block)))
-            keys = pa.concat_arrays([self.keys, keys.slice(known)])
-            block = concat([self.block, block])
-        self.block, self.starts, self.keys = block, starts, keys
+        key: str = self.parts[-1].keys[-1].as_py()
+        return key
 
-    def take(self, runs: int) -> tuple[Block, Any, Any] | None:
-        """Take the first series: their rows, where each begins, their keys."""
-        if self.block is None or not runs:
-            return None
-        stop = int(self.starts[runs]) if runs < len(self.starts) else len(self.block)
-        taken = self.block.cut(0, stop), self.starts[:runs], self.keys.slice(0, runs)
-        if stop == len(self.block):
-            self.block, self.starts, self.keys = None, None, None
-        else:
-            self.block = self.block.cut(stop, len(self.block))
-            self.starts, self.keys = self.starts[runs:] - stop, self.keys.slice(runs)
-        return taken
+    def take(self, before: str | None) -> list[_Part]:
+        """Take the series before a key; all, without one. What is of one series may be in two parts."""
+        taken, left = [], []
+        for part in self.parts:
+            count = len(part.keys) if before is None else int(pc.sum(pc.less(part.keys, before)).as_py() or 0)
+            taken.append(part.cut(0, count))
+            left.append(part.cut(count, len(part.starts)))
+        self.parts = [part for part in left if part is not None]
+        return [part for part in taken if part is not None]
 
 
 def _merged(paths: Sequence[Path]) -> Iterator[Block]:
     """Yield the rows of sorted files in order, all rows of a series in one block; replaced readings are left out."""
     readers = [_Reader(path) for path in paths]
     while readers:
-        for reader in readers:
-            if reader.block is None or (len(reader.starts) == 1 and not reader.done):
-                reader.more()
-        last = [reader.keys[-1].as_py() for reader in readers if not reader.done]
-        cut = min(last) if last else None
-        parts = [part for reader in readers if (part := reader.take(_before(reader.keys, cut))) is not None]
+        last = [(reader.ready(), reader.done) for reader in readers]
+        cut = min((key for key, done in last if not done), default=None)
+        parts = [part for reader in readers for part in reader.take(cut)]
         if parts:
             yield _in_order(parts)
-        else:
-            for reader in readers:
-                if not reader.done and reader.keys[-1].as_py() == cut:
-                    reader.more()
-        readers = [reader for reader in readers if reader.block is not None or not reader.done]
+        readers = [reader for reader in readers if reader.parts or not reader.done]
 
 
-def _before(keys: Any, cut: str | None) -> int:
-    """Return how many sorted keys are before ``cut``."""
-    return len(keys) if cut is None else int(pc.sum(pc.less(keys, cut)).as_py() or 0)
-
-
-def _in_order(parts: list[tuple[Block, Any, Any]]) -> Block:
-    blocks = [part[0] for part in parts]
+def _in_order(parts: list[_Part]) -> Block:
+    blocks = [part.block for part in parts]
     offsets = np.cumsum([0, *(len(block) for block in blocks)])
-    starts = np.concatenate([part[1] + offset for part, offset in zip(parts, offsets, strict=False)])
+    starts = np.concatenate([part.starts + offset for part, offset in zip(parts, offsets, strict=False)])
     lengths = np.diff(np.append(starts, offsets[-1]))
-    keys = pa.concat_arrays([part[2] for part in parts])
+    keys = pa.concat_arrays([part.keys for part in parts])
     order = pc.sort_indices(keys).to_numpy().astype(np.int64)
     ordered = keys.take(pa.array(order))
-    change = np.zeros(len(order), np.int64)
+    change = np.ones(len(order), np.int64)
     change[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
-    block = concat(blocks)
-    rows, group = np.empty(len(block), np.int64), np.empty(len(block), np.int64)
-    kept = merge_runs(
-        starts[order], lengths[order], np.cumsum(change), block.at_us, block.sequence, block.late, rows, group
-    )
-    return block.take(rows[:kept], group[:kept])
+    groups = np.cumsum(change) - 1
+    rows, group = np.empty(offsets[-1], np.int64), np.empty(offsets[-1], np.int64)
+    whole = [name for name in WORDS if name not in SERIES and not _by_run(parts, name)]
+    block = concat(blocks, whole)
+    kept = merge_runs(starts[order], lengths[order], groups, block.at_us, block.sequence, block.late, rows, group)
+    taken = block.take(rows[:kept], group[:kept])
+    runs = _Runs(pa.array(order), pa.array(order[change == 1]), pa.array(groups), group[:kept].astype(np.int32))
+    texts = {name: [part.names[place] for part in parts] for place, name in enumerate(SERIES)}
+    words = {}
+    for name in WORDS:
+        found = None
+        if name not in whole:
+            held = texts.get(name) or [words_at(part.block.words[name], part.starts) for part in parts]
+            found = runs.words(held)
+        if found is None:
+            found = (taken if name in whole else concat(blocks, [name]).take(rows[:kept], group[:kept])).words[name]
+        words[name] = found
+    return replace(taken, words=words)
+
+
+class _Runs:
+    """Runs of rows put in order: turns one text a run into a column."""
+
+    def __init__(self, order: Any, firsts: Any, groups: Any, rows: Any) -> None:
+        self._order, self._firsts, self._groups, self._rows = order, firsts, groups, rows
+
+    def words(self, found: list[Any]) -> Coded | None:
+        """Return the column, or None where runs of one series differ."""
+        texts = pa.concat_arrays(found)
+        firsts = texts.take(self._firsts)
+        distinct = firsts.unique()
+        if len(distinct) == 1 and len(texts.unique()) == 1:
+            return Coded(None, distinct.drop_null())
+        if len(firsts) < len(texts):
+            mine, first = texts.take(self._order), firsts.take(self._groups)
+            same = pc.or_kleene(pc.equal(mine, first), pc.and_(pc.is_null(mine), pc.is_null(first)))
+            if not pc.all(same.fill_null(False)).as_py():
+                return None
+        return Coded(self._rows, firsts)
+
+
+def _by_run(parts: list[_Part], name: str) -> bool:
+    """Say whether a column is the same in all rows of each series of each part."""
+    for part in parts:
+        codes = part.block.words[name].codes
+        if codes is not None:
+            changes = np.flatnonzero(codes[1:] != codes[:-1]) + 1
+            if not np.isin(changes, part.starts, assume_unique=True).all():
+                return False
+    return True

@@ -114,10 +114,12 @@ def merge_runs(
         this = group[run]
         first = kept
         in_order = True
+        before = np.int64(0)
         while run < runs and group[run] == this:
             for row in range(start[run], start[run] + length[run]):
-                if kept > first and at_us[row] <= at_us[order[kept - 1]]:
+                if kept > first and at_us[row] <= before:
                     in_order = False
+                before = at_us[row]
                 order[kept] = row
                 kept += 1
             run += 1

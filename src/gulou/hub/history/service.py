@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,15 +66,14 @@ class HistoryService:
         self._catalogue = series if series is not None else SeriesCatalogue()
         self._names = SeriesNames(self._catalogue)
         self._owner = own(directory)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._owner.close)
             self._lake = Lake(directory)
             self._rollups = open_rollups(directory)
             self._tidy_rollups()
             self._engine = self._open_engine()
             self._times = self._known_times()
-        except BaseException:
-            self._owner.close()
-            raise
+            undo.pop_all()
         self._tail = Tail(self._times)
         self._applied = self._lake.state.position
         self._flushing, self._compacting = threading.Lock(), threading.Lock()

@@ -265,6 +265,7 @@ class LakeWriter:
         self._part = part
         self._files: list[LakeFile] = []
         self._writer: pq.ParquetWriter | None = None
+        self._schema = pa.schema([])
         self._paths: list[Path] = []
         self._bounds: list[tuple[Any, ...]] = []
         self._rows, self._late = 0, False
@@ -277,7 +278,9 @@ class LakeWriter:
     def write_block(self, block: Block) -> None:
         """Add rows as one or more row groups."""
         for start, stop in _shares(len(block)):
-            self._write_group(block.to_arrow(start, stop))
+            if self._writer is None:
+                self._schema = block.schema()
+            self._write_group(block.to_arrow(start, stop, self._schema))
 
     def write(self, table: pa.Table) -> None:
         """Add rows as one or more row groups."""
