@@ -92,6 +92,7 @@ class LiveHub:
         finally:
             with self._guard:
                 del self._clients[id(mailbox)]
+            await run_in_threadpool(self._sources.hear_entities)
         await _close(socket, *outcome[0])
 
     async def _read(self, socket: WebSocket, mailbox: Mailbox, awake: asyncio.Event) -> tuple[int, str]:

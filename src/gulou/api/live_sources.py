@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gulou.api.live_index import LiveIndex
 from gulou.api.mailbox import EntityNews, Mailbox
 from gulou.api.schemas.live import LiveDevice
 from gulou.api.schemas.shape import View
@@ -36,10 +37,12 @@ class LiveSources:
         self._mailboxes = mailboxes
         self._subscriptions: list[Subscription] = []
         self._entities: Subscription | None = None
+        self._index = LiveIndex()
         self._guard = threading.Lock()
 
     def open(self) -> None:
         """Begin to listen; live views never hold the bus up, so their queues lose the oldest when full."""
+        self._services.context.watch(())
         listen = partial(self._services.bus.subscribe, bound=_BOUND, lossless=False)
         self._subscriptions = [
             listen(WarningChanged, self._on_warning, name="live-warnings"),
@@ -61,25 +64,20 @@ class LiveSources:
             entities.cancel()
 
     def hear_entities(self) -> None:
-        """Listen to entities if a client wants them; to be called when a client has said what it wants.
+        """Follow what clients want of entities; to be called when one has said what it wants, and when one has left.
 
-        There is a message for every reading: while nobody looks, nobody listens.
+        The context tells only what somebody watches; while nobody looks, nobody listens.
         """
         with self._guard:
-            if self._entities is None and self._wanting_entities():
+            self._index = index = LiveIndex(self._mailboxes())
+            self._services.context.watch(index.interests)
+            if index and self._entities is None:
                 self._entities = self._services.bus.subscribe(
                     EntitiesChanged, self._on_entities, name="live-entities", bound=_BOUND, lossless=False
                 )
-
-    def _leave_entities(self) -> None:
-        """Stop listening to entities, unless a client has just asked for them."""
-        with self._guard:
-            if self._entities is not None and not self._wanting_entities():
+            elif not index and self._entities is not None:
                 self._entities.cancel()
                 self._entities = None
-
-    def _wanting_entities(self) -> list[Mailbox]:
-        return [mailbox for mailbox in self._mailboxes() if mailbox.wanted.entities is not False]
 
     def accounting(self) -> dict[str, Any]:
         """Return the ledger as it stands."""
@@ -87,13 +85,13 @@ class LiveSources:
 
     def entity_item(self, news: EntityNews) -> dict[str, Any]:
         """Return the newest values of what has changed of an entity."""
-        entity = None if news.deleted else self._services.context.find_entity(news.id)
-        if entity is None:
+        context = self._services.context
+        if news.deleted or not context.has_entity(news.id):
             return {"id": news.id, "type": news.type, "values": {}, "deleted": True}
         item: dict[str, Any] = {"id": news.id, "type": news.type, "values": {}, "deleted": False}
         observed_us = 0
         for name in news.properties:
-            attribute = entity.find(name)
+            attribute = context.find_attribute(news.id, name)
             if attribute is None:
                 continue
             observed_us = max(observed_us, attribute.observed_at_us or 0)
@@ -105,16 +103,11 @@ class LiveSources:
         return item
 
     def _on_entities(self, message: EntitiesChanged) -> None:
-        wanting = self._wanting_entities()
-        if not wanting:
-            self._leave_entities()
-            return
+        index, position_of = self._index, self._services.context.position_of
         for change in message.changes:
-            point = self._services.context.position_of(change.entity_id)
             news = EntityNews(change.entity_id, change.entity_type, change.properties, change.deleted)
-            for mailbox in wanting:
-                if mailbox.wants_entity(change.entity_id, change.entity_type, point):
-                    mailbox.put_entity(news)
+            for mailbox in index.concerned(news.id, news.type, position_of(news.id)):
+                mailbox.put_entity(news)
 
     def _on_warning(self, message: WarningChanged) -> None:
         warning = message.warning
