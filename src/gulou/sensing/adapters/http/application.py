@@ -48,7 +48,7 @@ class IngestApplication:
         self._context = context
         self._counters = counters
         self._adapter = adapter
-        self._reader = BodyReader(context)
+        self._reader = BodyReader(context, settings.max_body_bytes)
         self._pool = ThreadPoolExecutor(4, "http-ingest")
         self._bodies = ThreadPoolExecutor(4, "http-bodies")
         self._mailbox = Mailbox(settings.max_waiting_devices)

@@ -9,7 +9,7 @@ import msgspec
 
 from gulou.connectivity.intake import Flaw, Payload, Reading
 from gulou.kernel.errors import Invalid
-from gulou.sensing.adapters.http.columns import ColumnReader, Part, Way, cut_payloads, learning
+from gulou.sensing.adapters.http.columns import ColumnReader, Part, Slice, TableWay, Way, cut_payloads, learning
 from gulou.sensing.sdk import (
     AdapterContext,
     DeviceFormat,
@@ -30,7 +30,8 @@ _LINE = frozenset(("text/plain", "application/vnd.influx.line-protocol"))
 _SENML = {"application/senml+json": "senml", "application/senml+cbor": "senml-cbor"}
 SMALL_BYTES = 512
 """Up to here a body is a few readings: quicker as objects, on the event loop, than a kernel is called in a thread."""
-_KNOWN = ", ".join(sorted((_JSON | _NDJSON | _LINE | _SENML.keys() | {"text/csv"}) - {""}))
+_ARROW = frozenset(("application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"))
+_KNOWN = ", ".join(sorted((_JSON | _NDJSON | _LINE | _SENML.keys() | _ARROW | {"text/csv"}) - {""}))
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -51,10 +52,15 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class BodyReader:
-    """Makes payloads; bad rows become flaws, only a body that is no such format at all raises."""
+    """Makes parts and payloads; bad rows become flaws, only a body that is no such format at all raises.
 
-    def __init__(self, context: AdapterContext) -> None:
+    Args:
+        most_bytes: how large an Arrow body may become when its buffers are decompressed.
+    """
+
+    def __init__(self, context: AdapterContext, most_bytes: int = 16_777_216) -> None:
         self._context = context
+        self._most_bytes = most_bytes
         self._format = DeviceFormat(context.devices)
         self._columns = None
         if context.vocabulary is not None:
@@ -76,6 +82,10 @@ class BodyReader:
             Invalid: as ``read``, before the first part.
         """
         parts = None
+        if content_type in _ARROW and mapping is None:
+            if self._columns is None:
+                raise Invalid("http.content_unknown", content=content_type, known=_KNOWN)
+            return self._table_parts(self._columns, body, sender)
         if self._columns is not None and mapping is None and len(body) > SMALL_BYTES:
             if content_type in _LINE:
                 parts = self._line_parts(self._columns, body, sender, precision)
@@ -135,6 +145,36 @@ class BodyReader:
             program=program,
         )
 
+    def _table_parts(self, columns: ColumnReader, body: bytes, sender: Sender) -> Iterator[Part]:
+        """Read Arrow; one that cannot be read is one flawed payload."""
+        device_id, program = sender.device_id, sender.program
+        now_us = self._context.clock.now_us()
+        known = columns.known
+
+        def general(table: Slice, row: int) -> Payload:
+            raw = table.raw(row)
+            if device_id is not None:
+                items = self._format.read_object(device_id, table.record(row), "", now_us)
+                return payload_of(items, raw, ADDRESS, device_id)
+            return _allowed(payload_of([read_row(one) for one in table.rows(row)], raw, ADDRESS), program)
+
+        def learn(table: Slice, row: int) -> bool:
+            if device_id is not None:
+                return learning.channels(known, table.record(row), device_id, self._format, now_us)
+            learnt = [learning.row(known, one, program) for one in table.rows(row)]
+            return any(learnt)
+
+        def raw(table: Slice, row: int) -> Payload:
+            return Payload(table.raw(row)[:KEPT_RAW_BYTES], ADDRESS, device_id=device_id)
+
+        way = TableWay(general, raw, learn)
+        try:
+            return columns.tables(body, self._most_bytes, way, now_us=now_us, device_id=device_id, program=program)
+        except Invalid as error:
+            if error.code == "http.body_too_large":
+                raise
+            return cut_payloads([_flawed(body, error, device_id)])
+
     def _row_parts(self, columns: ColumnReader, body: bytes, sender: Sender, listed: bool) -> Iterator[Part] | None:
         """Read JSON rows or objects; None where all of the body must be read by ``read``."""
         device_id, program = sender.device_id, sender.program
@@ -148,8 +188,8 @@ class BodyReader:
 
         def learn(item: bytes) -> bool:
             if device_id is None:
-                return learning.row(known, item, program)
-            return learning.channels(known, item, device_id, self._format, now_us)
+                return learning.row(known, learning.decoded(item), program)
+            return learning.channels(known, learning.decoded(item), device_id, self._format, now_us)
 
         way = Way(general, _raw_of(device_id), learn)
         return columns.rows(body, way, listed=listed, now_us=now_us, device_id=device_id, program=program)

@@ -3,7 +3,8 @@
 See ``README.md`` beside this package's parent.
 """
 
+from gulou.sensing.adapters.http.columns.arrow import Slice
 from gulou.sensing.adapters.http.columns.parts import MOST_READINGS, Part, cut_payloads
-from gulou.sensing.adapters.http.columns.reader import ColumnReader, Known, Way
+from gulou.sensing.adapters.http.columns.reader import ColumnReader, Known, TableWay, Way
 
-__all__ = ["MOST_READINGS", "ColumnReader", "Known", "Part", "Way", "cut_payloads"]
+__all__ = ["MOST_READINGS", "ColumnReader", "Known", "Part", "Slice", "TableWay", "Way", "cut_payloads"]

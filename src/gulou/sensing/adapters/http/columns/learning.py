@@ -27,9 +27,8 @@ def line(known: Known, raw: bytes, items: Sequence[Item], device_id: str | None,
     return learnt
 
 
-def row(known: Known, raw: bytes, program: Program | None) -> bool:
+def row(known: Known, record: object, program: Program | None) -> bool:
     """Learn a program's row."""
-    record = _decoded(raw)
     if not isinstance(record, dict):
         return False
     _, made = read_row(record)
@@ -40,9 +39,9 @@ def row(known: Known, raw: bytes, program: Program | None) -> bool:
     return known.add(path, ROOT, made, program)
 
 
-def channels(known: Known, raw: bytes, device_id: str, form: DeviceFormat, now_us: int) -> bool:
+def channels(known: Known, record: object, device_id: str, form: DeviceFormat, now_us: int) -> bool:
     """Learn the channels of a device's object."""
-    items = form.read_object(device_id, _decoded(raw), "", now_us)
+    items = form.read_object(device_id, record, "", now_us)
     device = known.device_node(device_id)
     learnt = False
     for where, made in items:
@@ -51,7 +50,7 @@ def channels(known: Known, raw: bytes, device_id: str, form: DeviceFormat, now_u
     return learnt
 
 
-def _decoded(raw: bytes) -> object:
+def decoded(raw: bytes) -> object:
     """Decode an item that the kernel has found to be sound JSON without escapes."""
     try:
         return msgspec.json.decode(raw)

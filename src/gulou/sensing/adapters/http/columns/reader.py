@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from gulou.connectivity.intake import Columns, Intake, Payload, Reading
 from gulou.kernel.errors import Invalid
+from gulou.sensing.adapters.http.columns.arrow import Shape, Slice, read_batches, slices, walk_texts
 from gulou.sensing.adapters.http.columns.line import MOST_FIELDS, NO_TIME, read_lines
-from gulou.sensing.adapters.http.columns.parts import NEW, Chunk, Part, cut_chunk
+from gulou.sensing.adapters.http.columns.parts import GOOD, NEW, Chunk, Part, cut_chunk
 from gulou.sensing.adapters.http.columns.routes import GENERAL, Routes
 from gulou.sensing.adapters.http.columns.rows import read_json_items
-from gulou.sensing.adapters.http.columns.trie import DEVICE, ROOT, UNKNOWN, Trie
+from gulou.sensing.adapters.http.columns.trie import DEVICE, ROOT, ROUTE, UNKNOWN, Trie
 from gulou.sensing.sdk import DeviceDirectory, Program
 from gulou.sensing.sdk.formats import looks_like_senml, read_json
 from gulou.vocabulary import Vocabulary
@@ -37,6 +40,14 @@ class Way(NamedTuple):
     general: Callable[[bytes], Payload]
     raw: Callable[[bytes], Payload]
     learn: Callable[[bytes], bool]
+
+
+class TableWay(NamedTuple):
+    """The same for the rows of a table."""
+
+    general: Callable[[Slice, int], Payload]
+    raw: Callable[[Slice, int], Payload]
+    learn: Callable[[Slice, int], bool]
 
 
 class Turned(NamedTuple):
@@ -124,7 +135,7 @@ class Known:
         """Copy what a kernel found, nodes replaced by their routes. With the lock held."""
         rows, items = int(results.counts[0]), int(results.counts[1])
         return Chunk(
-            self.trie.nodes[results.node[:rows], 2],
+            self.trie.nodes[results.node[:rows], ROUTE],
             results.observed_at_us[:rows].copy(),
             results.value[:rows].copy(),
             results.item[:rows].copy(),
@@ -281,6 +292,91 @@ class ColumnReader:
         if whole and device_id is not None and whole[0][1].odd[:8].any() and _is_senml(body, whole[0][1]):
             return None
         return (part for begun, turned in whole for part in self._cut(body, way, begun, turned))
+
+    def tables(
+        self,
+        body: bytes,
+        limit: int,
+        way: TableWay,
+        *,
+        now_us: int,
+        device_id: str | None,
+        program: Program | None,
+    ) -> Iterator[Part]:
+        """Read an Arrow stream or file.
+
+        Args:
+            limit: most bytes of its buffers, decompressed.
+            now_us: the time of a device's rows that have none.
+
+        Raises:
+            Invalid: ``payload.malformed`` and others of ``payload``: it is no such table; ``http.body_too_large``.
+                Nothing of it is taken then.
+        """
+        schema, batches = read_batches(body, limit)
+        shape = Shape(schema, of_device=device_id is not None)
+        return self._table_parts(batches, shape, way, now_us, device_id, program)
+
+    def _table_parts(
+        self,
+        batches: list[pa.RecordBatch],
+        shape: Shape,
+        way: TableWay,
+        now_us: int,
+        device_id: str | None,
+        program: Program | None,
+    ) -> Iterator[Part]:
+        reached = 0
+        for batch in batches:
+            for table in slices(batch, shape, now_us):
+                with self.known.lock:
+                    turned = self._walk(table, way, device_id, program)
+                yield from cut_chunk(
+                    turned.columns,
+                    turned.item,
+                    turned.odd,
+                    partial(way.general, table),
+                    partial(way.raw, table),
+                    reached,
+                )
+                reached += len(turned.odd)
+
+    def _walk(self, table: Slice, way: TableWay, device_id: str | None, program: Program | None) -> Turned:
+        """Find the routes of a slice's readings, learning what is new. With the lock held."""
+        known = self.known
+        count = len(table.item)
+        node = np.zeros(count, np.int64)
+        states = np.zeros(count, np.uint8)
+        for again in (False, True):
+            known.refresh()
+            device = ROOT if device_id is None else known.device_node(device_id)
+            table.texts.begin(known.trie.generation, again=again)
+            last = walk_texts(
+                table.texts.data,
+                table.texts.begins,
+                table.texts.ends,
+                table.index,
+                device,
+                *known.trie.arrays,
+                table.texts.roots,
+                known.last.get(("table", device), UNKNOWN),
+                node,
+                states,
+            )
+            known.last["table", device] = int(last)
+            new = np.unique(table.item[states == NEW])
+            if again or not len(new):
+                break
+            learnt = [way.learn(table, row) for row in new.tolist()]
+            if not any(learnt):
+                break
+        odd = table.odd.copy()
+        odd[table.item[states != GOOD]] = True
+        good = states == GOOD
+        route = np.where(good, known.trie.nodes[np.where(good, node, 0), ROUTE], UNKNOWN).astype(np.int32)
+        chunk = Chunk(route, table.observed_at_us, table.value, table.item, odd.astype(np.uint8))
+        columns, item, odd = known.settle(chunk, program)
+        return Turned(columns, item, odd, np.zeros((0, 2), np.int64))
 
     def _cut(self, body: bytes, way: Way, reached: int, turned: Turned | None) -> Iterator[Part]:
         if turned is not None and len(turned.odd):

@@ -74,10 +74,12 @@ class Trie:
     """The tree. Whoever reads or changes it holds its owner's lock."""
 
     def __init__(self) -> None:
+        self.generation = 0
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything. ``generation`` tells of it."""
+        self.generation += 1
         self._table = ByteTable()
         self._count = 0
         self._filled = 0
