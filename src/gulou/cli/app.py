@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import gulou
-from gulou.cli import devices, log, new, pack, show, user
+from gulou.cli import accounts, devices, log, new, pack, show, user
 from gulou.cli.client import RemoteProblem
 from gulou.cli.demo import demo, simulate
 from gulou.cli.doctor import doctor
@@ -42,6 +42,7 @@ app.add_typer(pack.app, name="pack")
 app.add_typer(new.app, name="new")
 app.add_typer(user.app, name="user")
 app.add_typer(log.app, name="log")
+app.add_typer(accounts.app, name="accounts")
 app.command()(doctor)
 app.command()(simulate)
 
