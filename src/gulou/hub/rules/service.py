@@ -106,7 +106,8 @@ class RuleService:
         self._settings = settings or RuleSettings()
         self._store = RuleStore(database)
         budget = (self._settings.budget_us, self._settings.budget_readings)
-        self._engine = Engine(surroundings, devices, series or SeriesCatalogue(), budget)
+        catalogue = SeriesCatalogue() if series is None else series  # an empty one is false
+        self._engine = Engine(surroundings, devices, catalogue, budget)
         self._lock = threading.RLock()
         self._changing = threading.RLock()
         """Held while rules change; never asked for by who holds the lock that guards judging."""

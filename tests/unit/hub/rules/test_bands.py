@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import Columns, LogBatch, SeriesCatalogue, expand
+from gulou.hub.rules import Detection, RuleService
 from gulou.hub.rules.engine import Engine, guards, lanes
+from gulou.kernel import Unavailable, VirtualClock
 from gulou.kernel.compiled import COMPILED
+from gulou.records import Database
 
 S = 1_000_000
 START = 1_700_000_000 * S
@@ -161,3 +166,70 @@ def test_bands_find_what_judging_everything_finds(kit, monkeypatch, text, seed, 
                 banded.apply(expanded if objects and number % 5 == 0 else batch)
             one, other = plainly.take_found()[0], banded.take_found()[0]
             assert told(one) == told(other)
+
+
+class World:
+    """A log and a rule service that can crash; rows come as columns, or (``objects``) as readings all judged."""
+
+    def __init__(self, kit, path, text, *, objects):
+        self.clock = VirtualClock(START)
+        self.database = Database.at(path)
+        self.database.create_tables()
+        self.city, self.rules, self.objects = city_of(kit), kit.parse(text), objects
+        self.catalogue = SeriesCatalogue()
+        self.log, self.told, self.differing = [], {}, []
+        self.begin()
+
+    def begin(self):
+        bus = MemoryBus()
+        bus.subscribe(Detection, self.hear, name="test")
+        self.service = RuleService(self.database, self.clock, bus, self.city, series=self.catalogue)
+        self.service.load(self.rules)
+        self.service.start(len(self.log))
+        for batch in self.log[self.service.position() :]:
+            self.service.apply(batch)
+
+    def hear(self, detection):
+        key = (detection.id, detection.state, detection.severity, detection.at_us)
+        if self.told.setdefault(key, detection) != detection:
+            self.differing.append((self.told[key], detection))
+
+    def play(self, seed, keeps, failures, crashes):
+        for number, (what, now_us, rows) in enumerate(stream(seed, 80)):
+            self.clock.set_us(now_us)
+            if what == "t":
+                self.service.tick(now_us)
+            else:
+                batch = LogBatch(len(self.log) + 1, now_us, "test", (), columns=columns(self.catalogue, rows))
+                self.log.append(expand(batch, self.catalogue) if self.objects else batch)
+                self.service.apply(self.log[-1])
+            if number in keeps:
+                self.keep(fails=number in failures)
+            if number in crashes:
+                self.begin()
+        self.database.close()
+
+    def keep(self, *, fails):
+        store = self.service._store
+        if fails:  # everything is staged, and the last step cannot be done
+            store.checkpoint = self.refuse
+        with suppress(Unavailable):  # what the checkpoint before met
+            self.service.checkpoint()
+        self.service.wait_kept()
+        vars(store).pop("checkpoint", None)
+
+    def refuse(self, page):
+        raise Unavailable("rules.store_failed", detail="full")
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=packs(), seed=st.integers(0, 2**32))
+def test_crashes_and_checkpoints_at_random_places_change_nothing(kit, tmp_path_factory, text, seed):
+    folder, chance = tmp_path_factory.mktemp("world"), random.Random(seed)
+    calm = World(kit, folder / "calm.db", text, objects=True)
+    calm.play(seed, (), (), ())
+    keeps, crashes = set(chance.sample(range(80), 8)), set(chance.sample(range(80), 4))
+    rough = World(kit, folder / "rough.db", text, objects=False)
+    rough.play(seed, keeps, set(chance.sample(sorted(keeps), 2)), crashes)
+    assert rough.differing == []
+    assert rough.told == calm.told
