@@ -30,6 +30,8 @@ class SqlRejectStore:
     ``keep_rejects``, or older than ``keep_rejects_days``, is forgotten, and counted (``forgotten``).
     """
 
+    takes_columns = True
+
     def __init__(self, database: Database, clock: Clock, settings: LedgerSettings | None = None) -> None:
         self.name = "rejects"
         self._database = database
