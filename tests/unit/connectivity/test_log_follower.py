@@ -132,6 +132,16 @@ def test_a_reader_that_says_nothing_for_long_is_waited_for_no_longer(tmp_path):
     log.close()
 
 
+def test_words_of_readers_that_are_not_expected_hold_nothing(tmp_path):
+    log = SegmentLog(tmp_path, SMALL, readers=())
+    follower = LogFollower(tmp_path, "web")
+    follower.forget_before(1)
+    fill(log, 1, 300)
+    log.forget_before(301)
+    assert log.first_sequence() > 1
+    log.close()
+
+
 def test_young_files_are_kept_for_reading_again_up_to_a_size(tmp_path):
     log = SegmentLog(tmp_path, LogSettings(segment_mb=0.01, keep_segments=0, keep_hours=1, keep_mb=0.03))
     fill(log, 1, 300)

@@ -49,8 +49,8 @@ class SegmentLog:
 
     Args:
         directory: created if missing.
-        readers: names of ``LogFollower``s in other processes for which everything is kept from the first record on,
-            also before they have said a first word.
+        readers: names of the ``LogFollower``s in other processes that are waited for, also before their first word;
+            None: whichever have spoken. Empty: nobody, whatever words are left from an earlier life.
         clock: for the age of files and of readers' words; the machine's own by default, as files' times are.
 
     Raises:
@@ -66,12 +66,12 @@ class SegmentLog:
         directory: Path,
         settings: LogSettings | None = None,
         *,
-        readers: Collection[str] = (),
+        readers: Collection[str] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._directory = directory
         self._clock = clock or SystemClock()
-        self._expected_readers = frozenset(readers)
+        self._expected_readers = None if readers is None else frozenset(readers)
         self._told: HeadWriter | None = None
         self._settings = settings or LogSettings()
         self._segment_bytes = max(int(self._settings.segment_mb * 1024 * 1024), DATA_OFFSET)
@@ -220,8 +220,12 @@ class SegmentLog:
         """Return the readers that are waited for; one that is expected and has not spoken yet lacks everything."""
         told = reader_positions(self._directory)
         spoken_after_us = (now - self._settings.reader_silent_hours * 3_600) * 1_000_000
-        unheard = self._expected_readers - {reader.name for reader in told}
-        return [reader for reader in told if reader.told_at_us > spoken_after_us] + [
+        expected = self._expected_readers
+        awaited = [reader for reader in told if reader.told_at_us > spoken_after_us]
+        if expected is None:
+            return awaited
+        unheard = expected - {reader.name for reader in told}
+        return [reader for reader in awaited if reader.name in expected] + [
             ReaderPosition(name, 0, 0) for name in unheard
         ]
 
