@@ -1,5 +1,7 @@
 """A command's life, its time-outs, its effects, and what a restart leaves of it."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -557,3 +559,23 @@ def test_an_effect_shows_in_columns(post, number_first):
     post.commands.apply(rows(1.0, 1.6))
     assert post.state(command) == "effect_seen"
     assert post.commands._awaited.rows(rows(1.5).columns).tolist() == []
+
+
+def test_what_is_issued_does_not_wait_while_a_person_s_request_is_written(post, monkeypatch):
+    store, entered, go_on = post.commands._store, threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        entered.set()
+        assert go_on.wait(10)
+        store(*arguments)
+
+    monkeypatch.setattr(post.commands, "_store", slow)
+    post.forget("commands.record")
+    asking = threading.Thread(target=post.request)
+    asking.start()
+    assert entered.wait(10)
+    post.issue("rule-1")
+    assert [one.id for one in post.sender.sent] == ["rule-1"]
+    go_on.set()
+    asking.join()
+    assert len(post.sender.sent) == 2

@@ -112,7 +112,7 @@ class CommandService:
         now_us = self._clock.now_us()
         command_id = request.id or new_id("cmd", self._clock)
         command = make_command(request, command_id, principal, now_us, self._settings.max_parameters_bytes)
-        with self._guard:
+        with self._recording:  # what is issued meanwhile does not wait for the disk
             earlier = self._find(command_id) if request.id is not None else None
             if earlier is not None:
                 if earlier.device_id != command.device_id:
@@ -123,6 +123,7 @@ class CommandService:
             if len(self._active) >= self._settings.max_active:
                 raise Unavailable("command.too_many", limit=self._settings.max_active)
             self._store(command, device.department, principal)
+        with self._guard:
             self._remember(command_id)
             self._active.put(command)
             self._outbox.add(CommandChanged(at_us=now_us, command=command))
