@@ -29,29 +29,26 @@ from gulou.sensing.adapters.mqtt.codec import (
     Reason,
     SubAck,
     Subscribe,
-    SubscriptionRequest,
     UnsubAck,
     Unsubscribe,
     Will,
     encode,
-    encode_pubacks,
 )
 from gulou.sensing.adapters.mqtt.endpoint.downlink import Downlink
 from gulou.sensing.adapters.mqtt.endpoint.exchange import Exchange
 from gulou.sensing.adapters.mqtt.endpoint.fast import Lane
 from gulou.sensing.adapters.mqtt.endpoint.grants import Grants, is_own_tree
+from gulou.sensing.adapters.mqtt.endpoint.inbound import LONGEST_NAME, MOST_ALIASES, Inbound
 from gulou.sensing.adapters.mqtt.endpoint.keeping import SessionStore
 from gulou.sensing.adapters.mqtt.endpoint.limits import Bucket
 from gulou.sensing.adapters.mqtt.endpoint.reading import PublishReader
-from gulou.sensing.adapters.mqtt.endpoint.sessions import SHARE, Session, Subscription
-from gulou.sensing.adapters.mqtt.endpoint.topics import hears
+from gulou.sensing.adapters.mqtt.endpoint.sessions import Session
+from gulou.sensing.adapters.mqtt.endpoint.subscribing import commands_heard, subscribe, unsubscribe
 from gulou.sensing.adapters.mqtt.endpoint.uplink import Message, Relayed, Uplink
 from gulou.sensing.adapters.mqtt.settings import MqttSettings
-from gulou.sensing.sdk import Counters, DeviceDirectory, is_filter
+from gulou.sensing.sdk import Counters, DeviceDirectory
 
 _log = logging.getLogger(__name__)
-_MOST_ALIASES = 64
-_LONGEST_NAME = 1_024
 _MOST_CONNECT_BYTES = 65_536
 _MOST_BACKLOG = 1_000
 _CHOKED_BYTES = 65_536
@@ -122,8 +119,6 @@ class Connection(asyncio.Protocol):
         self._settings = endpoint.settings
         self._framer = Framer(min(endpoint.settings.max_packet_bytes, _MOST_CONNECT_BYTES))
         self._backlog: deque[Packet] = deque()
-        self._aliases: dict[int, str] = {}
-        self._refusals: dict[int, int] = {}
         self._transport: asyncio.Transport | None = None
         self._held = 0
         self._keep_alive_s = 0.0
@@ -133,8 +128,8 @@ class Connection(asyncio.Protocol):
         self._uplink = endpoint.new_uplink(self._acknowledge, self._make_room, self._give_up)
         self._lane: Lane | None = None
         self._downlink: Downlink | None = None
+        self._inbound: Inbound | None = None
         self._bucket: Bucket | None = None
-        self._unfinished_qos_2 = 0
         self.state: State = "new"
         self.version = 4
         self.device_id: str | None = None
@@ -287,20 +282,21 @@ class Connection(asyncio.Protocol):
 
     def room(self) -> int:
         """Return how many more publishes of QoS 1 the receive maximum allows; 3.1.1 knows none."""
-        if self.version != V5 or self.session is None:
-            return _UNLIMITED
-        return self._settings.max_inflight - len(self.session.received) - self.unfinished + self._unfinished_qos_2
+        return _UNLIMITED if self.version != V5 or self._inbound is None else self._inbound.room()
 
     def take_frames(self, data: bytes) -> None:
         """Follow the conversation through whole frames, or the beginning of one that is refused."""
+        count = 0
         try:
             for packet in self._framer.feed(data):
                 if self._is("closed"):
                     return
                 self._take(packet)
+                count += 1
         except ProtocolError as error:
             self._fail(error)
         self._uplink.flush()
+        self.spend(count)
 
     def taken(self, count: int) -> None:
         """Note that bytes are worked off, and how many messages they were."""
@@ -346,12 +342,12 @@ class Connection(asyncio.Protocol):
                 raise ProtocolError(Reason.PROTOCOL_ERROR, "the first packet is not CONNECT")
             self._connect(packet)
             return
-        session, downlink = self.session, self._downlink
-        if session is None or downlink is None:
+        session, downlink, inbound = self.session, self._downlink, self._inbound
+        if session is None or downlink is None or inbound is None:
             return
         match packet:
             case Publish():
-                self._publish(packet, session)
+                self._publish(packet, session, inbound)
             case PubAck():
                 downlink.acknowledged(packet.packet_id)
             case Qos2Step(kind=kind):
@@ -364,7 +360,7 @@ class Connection(asyncio.Protocol):
             case Subscribe():
                 self._subscribe(packet, session)
             case Unsubscribe():
-                self._unsubscribe(packet, session)
+                self._send(UnsubAck(packet.packet_id, unsubscribe(self._endpoint, session, packet)))
             case Disconnect():
                 self._disconnect(packet, session)
             case Auth():
@@ -380,7 +376,7 @@ class Connection(asyncio.Protocol):
         if "authentication_method" in packet.properties:
             self._refuse(Reason.BAD_AUTHENTICATION_METHOD)
         elif (not packet.client_id and not packet.clean_start and packet.version != V5) or (
-            len(packet.client_id) > _LONGEST_NAME
+            len(packet.client_id) > LONGEST_NAME
         ):
             self._refuse(Reason.CLIENT_ID_INVALID)
         elif self.certified is None and (packet.username is None or packet.password is None):
@@ -420,11 +416,19 @@ class Connection(asyncio.Protocol):
             largest=self._largest_to_peer,
             aliases=properties.get("topic_alias_maximum", 0),
         )
+        self._inbound = Inbound(
+            session,
+            packet.version,
+            settings.max_inflight,
+            lambda: self.unfinished,
+            self._send_if_open,
+            endpoint.received,
+        )
         answer = self._limits(packet, session, client_id) if packet.version == V5 else {}
         self._send(ConnAck(Reason.SUCCESS, present, answer))
         self._bucket = endpoint.opened(self, session)
         self._downlink.resume()
-        self._announce([one for text in session.filters for one in self._heard(text)])
+        self._announce(commands_heard(endpoint, session))
 
     def _announce(self, heard: list[str]) -> None:
         """Say whom we reach now; who reaches this device reaches its children by it."""
@@ -439,7 +443,7 @@ class Connection(asyncio.Protocol):
         limits: Properties = {
             "receive_maximum": settings.max_inflight,
             "maximum_packet_size": settings.max_packet_bytes,
-            "topic_alias_maximum": _MOST_ALIASES,
+            "topic_alias_maximum": MOST_ALIASES,
         }
         if not packet.client_id:
             limits["assigned_client_identifier"] = client_id
@@ -450,13 +454,11 @@ class Connection(asyncio.Protocol):
             limits["server_keep_alive"] = settings.keep_alive_most_s
         return limits
 
-    def _publish(self, packet: Publish, session: Session) -> None:
+    def _publish(self, packet: Publish, session: Session, inbound: Inbound) -> None:
         if self.version == V5:
-            packet = self._resolve_alias(packet)
-        if packet.qos:
-            self._check_window(packet, session)
-            if packet.qos == 2 and self._is_repeated(packet, session):
-                return
+            packet = inbound.resolve(packet)
+        if packet.qos and inbound.is_repeated(packet):
+            return
         relayed = None if is_own_tree(packet.topic) else self._endpoint.relay(session, packet)
         if relayed is not None:
             if packet.qos or relayed.payload is not None:
@@ -466,7 +468,7 @@ class Connection(asyncio.Protocol):
         if packet.packet_id is not None and self.version == V5:
             flaws = getattr(content, "flaws", ())
             if flaws and flaws[0].code in _NOT_FOR_ALL:
-                self._refusals[packet.packet_id] = Reason.NOT_AUTHORISED
+                inbound.refuse(packet.packet_id, Reason.NOT_AUTHORISED)
         self._put(Message(packet.packet_id, content, self.heard_at_s))
 
     def _put(self, message: Message) -> None:
@@ -476,118 +478,15 @@ class Connection(asyncio.Protocol):
         else:
             self._lane.put(message)
 
-    def _check_window(self, packet: Publish, session: Session) -> None:
-        """Keep a peer to the receive maximum; 3.1.1 knows none, but for exchanges that are never finished.
-
-        Source: MQTT 5.0 §3.3.4.
-        """
-        limit = self._settings.max_inflight
-        if packet.qos == 2 or self.version == V5:
-            unconfirmed = len(session.received)
-            if self.version == V5:
-                unconfirmed += self.unfinished - self._unfinished_qos_2
-            if unconfirmed >= limit and packet.packet_id not in session.received:
-                raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more publishes than the receive maximum")
-
-    def _is_repeated(self, packet: Publish, session: Session) -> bool:
-        """Note a publish of QoS 2; True when it has come before. Source: MQTT 5.0 §4.3.3."""
-        number = packet.packet_id or 0
-        durable = session.received.get(number)
-        if durable is None:
-            session.received[number] = False
-            self._unfinished_qos_2 += 1
-            return False
-        if durable:
-            self._send(Qos2Step(PUBREC, number))
-        return True
-
-    def _resolve_alias(self, packet: Publish) -> Publish:
-        """Replace a topic alias by its topic. Source: MQTT 5.0 §3.3.2.3.4."""
-        if not packet.properties:
-            return packet
-        if "subscription_identifier" in packet.properties:
-            raise ProtocolError(Reason.PROTOCOL_ERROR, "a subscription identifier from a client")
-        response = packet.properties.get("response_topic", "")
-        if "+" in response or "#" in response:
-            raise ProtocolError(Reason.PROTOCOL_ERROR, "a response topic with a wildcard")
-        alias = packet.properties.get("topic_alias")
-        if alias is None:
-            return packet
-        if not 0 < alias <= _MOST_ALIASES:
-            raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, f"topic alias {alias}")
-        if packet.topic:
-            if len(packet.topic) > _LONGEST_NAME:
-                raise ProtocolError(Reason.TOPIC_NAME_INVALID, "a topic too long for an alias")
-            self._aliases[alias] = packet.topic
-            return packet
-        if alias not in self._aliases:
-            raise ProtocolError(Reason.PROTOCOL_ERROR, f"topic alias {alias} was not introduced")
-        topic = self._aliases[alias]
-        return Publish(
-            topic, packet.payload, packet.qos, packet.packet_id, packet.retain, packet.duplicate, packet.properties
-        )
-
     def _subscribe(self, packet: Subscribe, session: Session) -> None:
-        identifier = packet.properties.get("subscription_identifier")
-        if identifier == 0:
-            raise ProtocolError(Reason.PROTOCOL_ERROR, "a subscription identifier of 0")
-        heard: list[str] = []
-        greeted: list[Subscription] = []
-        reasons = [self._grant(one, identifier, session, heard, greeted) for one in packet.requests]
+        answer = subscribe(self._endpoint, session, packet)
+        reasons = answer.reasons
         if self.version != V5:
             reasons = [0x80 if reason >= 0x80 else reason for reason in reasons]
-        self._endpoint.store.session(session)
         self._send(SubAck(packet.packet_id, tuple(reasons)))
-        for subscription in greeted:
+        for subscription in answer.greeted:
             self._endpoint.exchange.greet(session, subscription)
-        self._announce(heard)
-
-    def _grant(
-        self,
-        request: SubscriptionRequest,
-        identifier: int | None,
-        session: Session,
-        heard: list[str],
-        greeted: list[Subscription],
-    ) -> int:
-        wanted = Subscription(
-            request.topic_filter, request.qos, request.no_local, request.retain_as_published, identifier
-        )
-        share = wanted.share
-        topic_filter = request.topic_filter if share is None else share[1]
-        if share is not None and request.no_local:
-            raise ProtocolError(Reason.PROTOCOL_ERROR, "a share that does not hear itself")
-        if not is_filter(topic_filter) or len(request.topic_filter) > _LONGEST_NAME:
-            return Reason.TOPIC_FILTER_INVALID
-        if share is not None and (not share[0] or "+" in share[0] or "#" in share[0]):
-            return Reason.TOPIC_FILTER_INVALID
-        devices = self._heard(topic_filter) if share is None else []
-        if not devices and not self._endpoint.grants.may_subscribe(session.device_id, topic_filter):
-            return Reason.NOT_AUTHORISED
-        fresh = request.topic_filter not in session.subscriptions
-        if not session.subscribe(wanted):
-            return Reason.QUOTA_EXCEEDED
-        self._endpoint.exchange.join(session, wanted)
-        heard.extend(devices)
-        if request.retain_handling == 0 or (request.retain_handling == 1 and fresh):
-            greeted.append(wanted)
-        return request.qos
-
-    def _heard(self, topic_filter: str) -> list[str]:
-        if topic_filter.startswith(SHARE):
-            return []
-        return hears(self._endpoint.directory, self.device_id or "", topic_filter)
-
-    def _unsubscribe(self, packet: Unsubscribe, session: Session) -> None:
-        reasons = []
-        for text in packet.filters:
-            known = session.subscriptions.get(text)
-            if known is not None:
-                session.unsubscribe(text)
-                self._endpoint.exchange.leave(session, known)
-            reasons.append(Reason.SUCCESS if known is not None else Reason.NO_SUBSCRIPTION_EXISTED)
-        self._endpoint.store.session(session)
-        self._send(UnsubAck(packet.packet_id, tuple(reasons)))
+        self._announce(answer.heard)
 
     def _disconnect(self, packet: Disconnect, session: Session) -> None:
         """A farewell: the will goes, unless it is asked for. Source: MQTT 5.0 §3.14."""
@@ -607,42 +506,15 @@ class Connection(asyncio.Protocol):
 
     def _acknowledge(self, packet_ids: list[int]) -> None:
         """Tell the device that its messages are durable."""
-        session = self.session
-        if session is not None and self._unfinished_qos_2:
-            packet_ids = self._acknowledge_qos_2(packet_ids, session)
-        if self.state != "open":
+        if self._inbound is None:
             return
-        if self._refusals:
-            for number in packet_ids:
-                self._send(PubAck(number, self._refusals.pop(number, 0)))
-        else:
-            self._write(encode_pubacks(packet_ids))
-
-    def _acknowledge_qos_2(self, packet_ids: list[int], session: Session) -> list[int]:
-        """Acknowledge those of QoS 2; returns the others. A refused one is over with its PUBREC."""
-        ours = [number for number in packet_ids if session.received.get(number) is False]
-        self._unfinished_qos_2 -= len(ours)
-        for number in [number for number in ours if number in self._refusals]:
-            del session.received[number]
-            if self.state == "open":
-                self._send(Qos2Step(PUBREC, number, self._refusals.pop(number)))
-        taken = [number for number in ours if number in session.received]
-        for number in taken:
-            session.received[number] = True
-        if taken:
-            self._endpoint.received(session, taken)
-        return [number for number in packet_ids if number not in ours]
+        data = self._inbound.acknowledge(packet_ids)
+        if self.state == "open":
+            self._write(data)
 
     def _give_up(self, packet_ids: list[int]) -> None:
-        """What could not be made durable is the device's again; who has sent it anew meanwhile has to come again."""
-        session = self.session
-        if session is None:
-            return
-        for number in packet_ids:
-            if session.received.get(number) is False:
-                del session.received[number]
-                if session.connection is not None:
-                    session.connection.end(Reason.SERVER_BUSY, "closed")
+        if self._inbound is not None:
+            self._inbound.give_up(packet_ids)
 
     def _hold(self, why: int) -> None:
         """Stop reading for a reason; it goes on when no reason is left."""
@@ -687,6 +559,10 @@ class Connection(asyncio.Protocol):
             self._send(ConnAck(1))
         self._uplink.flush()
         self.end(error.reason, "protocol_error", linger=True)
+
+    def _send_if_open(self, packet: Packet) -> None:
+        if self.state == "open":
+            self._send(packet)
 
     def _send(self, packet: Packet) -> None:
         data = encode(packet, self.version)

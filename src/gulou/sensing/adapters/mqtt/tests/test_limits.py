@@ -166,9 +166,11 @@ def test_a_flood_is_slowed_counted_and_wholly_taken_while_others_go_on(rooms, se
 
 @pytest.mark.integration
 def test_who_does_not_read_is_cut_off_by_the_amount(rooms, serve, enter):
-    adapter = serve(max_write_bytes=4_096)
+    adapter = serve(max_write_bytes=4_096, messages_per_s=1e9)
     lamp = enter(adapter, "lamp", keep_alive_s=0)
     small_window(lamp)
+    (connection,) = adapter._endpoint._connections
+    connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
     flood_of_pings(lamp)
     assert eventually(lambda: adapter.counters.values().cut_off == 1)
     assert eventually(lambda: rooms.devices.online["lamp"] is False)
