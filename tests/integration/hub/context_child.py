@@ -3,8 +3,10 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from gulou.access import Principal
-from gulou.connectivity.intake import LogBatch, Reading
+from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
 from gulou.hub.context import ContextService, ContextSettings, SqlContextStore
 from gulou.kernel.clock import SystemClock
 from gulou.records import Database
@@ -13,16 +15,26 @@ BATCHES, SIZE, T0 = 1500, 20, 1_740_787_200_000_000
 
 
 def make_batch(sequence):
+    """Make readings of every pump: power as objects, flow as columns."""
     readings = tuple(
         Reading(f"urn:ngsi-ld:Pump:{n}", "Pump", "power", float(sequence), T0 + sequence * 10**6) for n in range(SIZE)
     )
-    return LogBatch(sequence, T0 + sequence, "test", readings)
+    columns = Columns(
+        np.arange(SIZE, dtype=np.int32), np.full(SIZE, T0 + sequence * 10**6), np.full(SIZE, float(sequence))
+    )
+    return LogBatch(sequence, T0 + sequence, "test", readings, columns=columns)
 
 
 def open_context(directory):
+    series = SeriesCatalogue(Path(directory) / "series")
+    for n in range(SIZE):
+        series.number_of(f"urn:ngsi-ld:Pump:{n}", "Pump", "flow")
+    series.sync()
     store = SqlContextStore(Database.at(Path(directory) / "context.db"))
     store.create_tables()
-    return ContextService(store, SystemClock(), settings=ContextSettings(save_s=0.02))
+    return ContextService(
+        store, SystemClock(), settings=ContextSettings(save_s=0.02, save_series_s=0.05), series=series
+    )
 
 
 def main():

@@ -34,7 +34,8 @@ def test_kill_between_save_and_write_keeps_what_was_answered(tmp_path):
         last_position = context.position()
         for sequence in range(last_position + 1, BATCHES + 1):
             context.apply(make_batch(sequence))
-        assert {context.get_entity(one).plain("power") for one in ids()} == {float(BATCHES)}
+        for name in ("power", "flow"):
+            assert {context.get_entity(one).plain(name) for one in ids()} == {float(BATCHES)}
 
 
 def ids():
