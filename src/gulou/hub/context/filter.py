@@ -62,16 +62,30 @@ class Bare:
         return entity.modified_at_us
 
 
+class NumberTerm(msgspec.Struct, frozen=True):
+    """``name operator value``: some instance of an attribute is a number that is so.
+
+    Args:
+        operator: ``==``, ``>``, ``>=``, ``<`` or ``<=``.
+    """
+
+    name: str
+    operator: str
+    value: float
+
+
 class Filter(msgspec.Struct, frozen=True):
     """A compiled filter.
 
     Args:
         test: says whether an entity passes; ask it only for entities that ``prepare`` has seen.
         patterns: the pattern terms, which match all texts in one go.
+        numbers: terms that every entity that passes fulfils; there may be more to the filter.
     """
 
     test: Test
     patterns: list[_Pattern]
+    numbers: list[NumberTerm] = []
 
     def select(self, entities: Iterable[Entity]) -> list[Entity]:
         """Return those that pass."""
@@ -94,7 +108,7 @@ def parse_filter(text: str, view: View | None = None) -> Filter:
         raise Invalid("entity.q_too_long", limit=MAX_LENGTH)
     parser = _Parser(text, view or Bare())
     test = parser.parse()
-    return Filter(test, parser.patterns)
+    return Filter(test, parser.patterns, parser.numbers)
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -107,6 +121,11 @@ class _Path(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     inside: tuple[str, ...]
     view: Any
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is an attribute's name and no more."""
+        return len(self.names) == 1 and not self.inside and self.names[0] not in {"createdAt", "modifiedAt"}
 
     def values(self, entity: Entity) -> Iterator[Any]:
         """Yield every value that the path leads to; several where there are several instances or languages."""
@@ -186,6 +205,8 @@ class _Parser:
         self._tokens = list(_tokenize(text))
         self._next = 0
         self.patterns: list[_Pattern] = []
+        self.numbers: list[NumberTerm] = []
+        self._number: NumberTerm | None = None  # what the newest term is, if it is such a one
 
     def parse(self) -> Test:
         test = self._either(0)
@@ -199,15 +220,22 @@ class _Parser:
         tests = [self._both(depth)]
         while self._take("|"):
             tests.append(self._both(depth))
+            if depth == 0:
+                self.numbers = []
         return tests[0] if len(tests) == 1 else lambda entity: any(test(entity) for test in tests)
 
     def _both(self, depth: int) -> Test:
-        tests = [self._term(depth)]
+        tests, numbers = [self._term(depth)], [self._number]
         while self._take(";"):
             tests.append(self._term(depth))
+            numbers.append(self._number)
+        if depth == 0:
+            self.numbers = [one for one in numbers if one is not None]
+        self._number = None
         return tests[0] if len(tests) == 1 else lambda entity: all(test(entity) for test in tests)
 
     def _term(self, depth: int) -> Test:
+        self._number = None
         if self._take("("):
             test = self._either(depth + 1)
             if not self._take(")"):
@@ -238,6 +266,9 @@ class _Parser:
 
     def _comparison(self, path: _Path, operator: str) -> Test:
         first = self._value()
+        several = self._peek().text in {"..", ","} and self._peek().kind == "mark"
+        if operator != "!=" and not several and isinstance(first, float) and path.is_name:
+            self._number = NumberTerm(path.names[0], operator, first)
         if operator not in {"==", "!="}:
             order = _ORDERS[operator]
             return lambda entity: any(_ordered(value, first, order) for value in path.values(entity))

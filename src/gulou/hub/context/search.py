@@ -31,7 +31,7 @@ def find_page(entities: Entities, values: SeriesValues, query: EntityQuery, max_
     keep = None if query.q is None else parse_filter(query.q, values)
     found = _candidates(entities, query)
     if keep is not None:
-        found = keep.select(found)
+        found = keep.select(values.narrow(found, keep.numbers))
     rest = found if after is None else [entity for entity in found if entity.id > after]
     page = heapq.nsmallest(query.limit, rest, key=lambda entity: entity.id)
     more = bool(page) and len(rest) > len(page)

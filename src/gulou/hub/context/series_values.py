@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from msgspec.structs import replace
 
 from gulou.connectivity.intake import Series, SeriesCatalogue
 from gulou.hub.context.entities import Entities
+from gulou.hub.context.filter import NumberTerm
 from gulou.hub.context.model import Attribute, Entity, Shape
-from gulou.hub.context.series_state import LOOK, Held, SeriesState
+from gulou.hub.context.series_state import HELD, LOOK, Held, SeriesState
 from gulou.hub.context.writing import Definitions, in_order
 
 _MOST_TYPES = 16
+_FEW = 1_000
+_LARGEST = 1e300
+"""What is larger is no number to a filter."""
+_OPERATORS: dict[str, Any] = {
+    "==": np.equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+}
 MIXED = 0
 """The group of series whose entity has several types."""
 
@@ -97,6 +109,26 @@ class SeriesValues:
     def numbers(self, entity: Entity) -> list[int]:
         """Return the series of an entity's attributes."""
         return [found for name in entity.attributes if (found := self._catalogue.find(entity.id, name)) is not None]
+
+    def narrow(self, entities: list[Entity], terms: list[NumberTerm]) -> list[Entity]:
+        """Leave out entities, made of series alone, that do not fulfil every term; the others are not looked at."""
+        if len(entities) < _FEW:
+            return entities
+        for term in terms:
+            passing = self._passing(term)
+            entities = [one for one in entities if one.id in passing or not one.is_plain]
+        return entities
+
+    def _passing(self, term: NumberTerm) -> set[str]:
+        """Return the ids of entities of which a held series fulfils a term."""
+        groups = [group.number for (_, name), group in self._groups.items() if name == term.name]
+        state = self._state
+        held = (state.array("state") & HELD).astype(np.bool_) & np.isin(state.array("group"), groups)
+        numbers = np.flatnonzero(held)
+        values = state.array("value")[numbers]
+        numbers = numbers[_OPERATORS[term.operator](values, term.value) & (np.abs(values) < _LARGEST)]
+        get = self._catalogue.get
+        return {get(number).entity_id for number in numbers.tolist()}
 
     def _held(self, entity_id: str, name: str) -> Held | None:
         number = self._catalogue.find(entity_id, name)

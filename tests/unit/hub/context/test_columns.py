@@ -400,3 +400,23 @@ def test_an_entity_deleted_after_its_series_were_saved_does_not_come_back():
         context.checkpoint()
     context.apply(column_batch(3, series, [("d", "waterLevel", -9, 3.0)]))
     assert context.attributes(urn("d")) == {"waterLevel": 3.0}
+
+
+@pytest.mark.parametrize(
+    "q",
+    ["waterLevel>7", "waterLevel<=1;power>=5", "waterLevel==3", "waterLevel==3,4", "waterLevel>8|power<1", "power>1e3",
+     "(waterLevel>8|power<1);power<5", "waterLevel==2..4;!note", "waterLevel!=3", "waterLevel>7;note==x",
+     "waterLevel.observedAt>2025-03-01T00:00:03Z", "waterLevel>=0", "waterLevel<1e301"],
+)  # fmt: skip
+def test_filters_over_many_entities_find_what_they_find_one_by_one(q, monkeypatch):
+    series = SeriesCatalogue()
+    context = Box(series=series, max_page=5000)
+    rows = [(str(n), name, n % 7, float(n % 10) if n else 1e300) for n in range(1200) for name in NAMES[: 1 + n % 2]]
+    context.apply(column_batch(1, series, rows, [reading("text", local=str(n)) for n in range(0, 30, 3)]))
+    for n in range(5, 1200, 100):
+        context.upsert_entity(entity(str(n), note="x", waterLevel={"value": 8.0, "datasetId": "urn:x:y"}), ADMIN)
+    query = EntityQuery(q=q, limit=5000)
+    found = context.find_entities(query)
+    monkeypatch.setattr("gulou.hub.context.series_values._FEW", 10**9)
+    assert found == context.find_entities(query)
+    assert 0 <= found.total < 1200 or q in {"waterLevel>=0", "waterLevel<1e301"}
