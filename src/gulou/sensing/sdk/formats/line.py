@@ -161,6 +161,8 @@ def _split(text: str, mark: str, *, quotes: bool = False) -> list[str]:
 
 def _find(text: str, mark: str, start: int, quotes: bool) -> int:
     """Find an unescaped mark outside quotes."""
+    if "\\" not in text and not (quotes and '"' in text):
+        return text.find(mark, start)
     quoted = False
     index = start
     while index < len(text):

@@ -17,7 +17,7 @@ from gulou.kernel.errors import Invalid
 from gulou.sensing.adapters.http.columns.arrow import Shape, Slice, read_batches, slices, walk_texts
 from gulou.sensing.adapters.http.columns.line import MOST_FIELDS, NO_TIME, read_lines
 from gulou.sensing.adapters.http.columns.parts import GOOD, NEW, Chunk, Part, cut_chunk
-from gulou.sensing.adapters.http.columns.routes import GENERAL, Routes
+from gulou.sensing.adapters.http.columns.routes import Routes
 from gulou.sensing.adapters.http.columns.rows import read_json_items
 from gulou.sensing.adapters.http.columns.trie import DEVICE, ROOT, ROUTE, UNKNOWN, Trie
 from gulou.sensing.sdk import DeviceDirectory, Program
@@ -108,7 +108,6 @@ class Known:
             return known[1]
         self._issued += 1
         node = self.trie.add(ROOT, DEVICE, f"{device_id}\0{self._issued}".encode())
-        self.trie.set_route(node, GENERAL)
         self._device_nodes[device_id] = (bindings, node)
         return node
 
@@ -123,11 +122,7 @@ class Known:
             return False
         node = device
         for kind, name in path:
-            found = self.trie.find(node, kind, name)
-            if found == UNKNOWN:
-                found = self.trie.add(node, kind, name)
-                self.trie.set_route(found, GENERAL)
-            node = found
+            node = self.trie.add(node, kind, name)
         self.trie.set_route(node, route)
         return True
 

@@ -9,11 +9,10 @@ from gulou.connectivity.intake import Reading, SeriesCatalogue
 from gulou.kernel.errors import GulouError
 from gulou.kernel.ids import is_entity_id
 from gulou.kernel.units import conversion
+from gulou.sensing.adapters.http.columns.trie import GENERAL
 from gulou.sensing.sdk import Program
 from gulou.vocabulary import PropertyType, Vocabulary
 
-GENERAL = -2
-"""The route of what is known and goes as objects: texts, lists, readings of a series that another device reports."""
 _FIRST = 1_024
 
 

@@ -21,6 +21,8 @@ nodes on the way to it from the root, itself included."""
 LEVELS = 4
 ROOT = -1
 UNKNOWN = -1
+GENERAL = -2
+"""The route of what goes as objects: texts, lists, readings of a series that another device reports."""
 
 LINE_HEAD, ENTITY, DEVICE = 0, 1, 2
 """Kinds of names at the root."""
@@ -101,22 +103,22 @@ class Trie:
         return self._table.find(name, 4 * (node + 1) + kind)
 
     def add(self, node: int, kind: int, name: bytes) -> int:
-        """Return a child, made now if it is not there. Raises ValueError for a name of over 65,535 bytes."""
+        """Return a child, made now with the route ``GENERAL`` if it is not there.
+
+        Raises:
+            ValueError: a name of over 65,535 bytes.
+        """
         known = self.find(node, kind, name)
         if known != UNKNOWN:
             return known
+        way = [] if node == ROOT else [one for one in self.nodes[node, LEVEL:].tolist() if one >= 0]
+        if len(way) == LEVELS:
+            raise ValueError("too deep")
         made = self._count
         self._make_room(len(name))
         self._table.put(name, made, 4 * (node + 1) + kind)
-        row = np.full(LEVEL + LEVELS, UNKNOWN, np.int32)
-        depth = 0
-        if node != ROOT:
-            row[LEVEL:] = self.nodes[node, LEVEL:]
-            depth = int(np.count_nonzero(row[LEVEL:] >= 0))
-        if depth == LEVELS:
-            raise ValueError("too deep")
-        row[START], row[LENGTH], row[LEVEL + depth] = self._filled, len(name), made
-        self.nodes[made] = row
+        way = [*way, made] + [UNKNOWN] * (LEVELS - 1 - len(way))
+        self.nodes[made] = (self._filled, len(name), GENERAL, UNKNOWN, *way)
         self.names[self._filled : self._filled + len(name)] = np.frombuffer(name, np.uint8)
         self._filled += len(name)
         self._count += 1
@@ -125,10 +127,6 @@ class Trie:
     def set_route(self, node: int, route: int) -> None:
         """Say where a node's readings go."""
         self.nodes[node, ROUTE] = route
-
-    def route(self, node: int) -> int:
-        """Return what ``set_route`` said, or ``UNKNOWN``."""
-        return int(self.nodes[node, ROUTE])
 
     def _make_room(self, length: int) -> None:
         if self._count == len(self.nodes):
