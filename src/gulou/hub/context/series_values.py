@@ -187,9 +187,19 @@ class SeriesValues:
         for key, group in list(self._groups.items()):
             kind, unit = self._definitions.kind_and_unit(*key)
             if (kind, unit) != (group.template.kind, group.template.unit_code):
-                numbers = (self._state.array("group") == group.number).nonzero()[0]
                 self._groups[key] = self._make_group(*key)
-                self._state.look_again(numbers)
+                self._state.look_again(self._members(key, group.number))
+
+    def _members(self, key: tuple[str, str], group_number: int) -> list[int]:
+        """Return the held series of a type's property, those of entities with several types too."""
+        group, get = self._state.array("group"), self._catalogue.get
+        found: list[int] = np.flatnonzero(group == group_number).tolist()
+        mixed = np.flatnonzero((group == MIXED) & (self._state.array("state") & HELD).astype(np.bool_))
+        for number in mixed.tolist():
+            series = get(number)
+            if (series.entity_type, series.property) == key:
+                found.append(number)
+        return found
 
     def settle(self, number: int, received_us: int) -> tuple[Entity, Series, bool]:
         """Give a series that has just become held its place in its entity; make the entity if there is none.

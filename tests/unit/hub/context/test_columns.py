@@ -222,11 +222,12 @@ def test_a_type_that_becomes_known_gives_its_units_with_the_next_reading(tmp_pat
 
     words, series = Words(), SeriesCatalogue()
     context = Box(vocabulary=words, series=series)
-    context.apply(column_batch(1, series, [("d", "waterLevel", 1, 1.0), ("e", "waterLevel", 1, 1.0)]))
+    context.apply(column_batch(1, series, [(one, "waterLevel", 1, 1.0) for one in "dem"]))
+    context.upsert_entity({**entity("m", note="x"), "type": "Device"}, ADMIN)
     words.types = {TYPE: Kind({"waterLevel": Definition("number", "m")})}
-    context.apply(column_batch(2, series, [("d", "waterLevel", 2, 2.0), ("n", "waterLevel", 2, 2.0)]))
-    units = {one: context.get_entity(urn(one)).find("waterLevel").unit_code for one in "den"}
-    assert units == {"d": "m", "e": None, "n": "m"}
+    context.apply(column_batch(2, series, [(one, "waterLevel", 2, 2.0) for one in "dmn"]))
+    units = {one: context.get_entity(urn(one)).find("waterLevel").unit_code for one in "demn"}
+    assert units == {"d": "m", "e": None, "m": "m", "n": "m"}
 
 
 @pytest.fixture
@@ -420,3 +421,22 @@ def test_filters_over_many_entities_find_what_they_find_one_by_one(q, monkeypatc
     monkeypatch.setattr("gulou.hub.context.series_values._FEW", 10**9)
     assert found == context.find_entities(query)
     assert 0 <= found.total < 1200 or q in {"waterLevel>=0", "waterLevel<1e301"}
+
+
+def test_very_many_interests_are_taken_together_and_lose_nothing():
+    from gulou.hub.context.interests import Interests
+
+    boxes = [(float(n), 0.0, n + 0.5, 1.0) for n in range(100)]
+    many = Interests([Interest(frozenset({f"T{n}"}), None, box) for n, box in enumerate(boxes)])
+    groups = [None, *(f"T{n}" for n in range(100))]
+    types, areas = many.types(groups), many.boxes
+    assert types.shape == (64, 101)
+    for n, (west, south, east, north) in enumerate(boxes):
+        inside = (areas[:, 0] <= west) & (areas[:, 1] <= south) & (areas[:, 2] >= east) & (areas[:, 3] >= north)
+        assert (inside & (types[:, n + 1] == 1)).any()
+        assert many.wants("urn:x:1", (f"T{n}",), (west + 0.2, 0.5))
+    assert not many.wants("urn:x:1", ("T0",), (50.2, 7.0))
+    everywhere = Interests([Interest(box=boxes[0]), *(Interest(frozenset({str(n)})) for n in range(80))])
+    assert everywhere.wants("urn:x:1", ("79",), None)
+        "a", ("79",), None
+    )
