@@ -36,7 +36,9 @@ def test_kill_between_flush_and_checkpoint_neither_loses_nor_doubles(tmp_path):
         history = HistoryService(tmp_path, SystemClock(), HistorySettings(background=False))
         rows = history.query(HistoryQuery())
         position = history.position()
+        total = history.aggregate(AggregateQuery(function="sum", every="1d", id_glob="*"))
         history.close()
+        assert sum(bucket.value for bucket in total) == sum(range(position * SIZE))
         assert len(rows) == position * SIZE
         assert len({(row.entity_id, row.observed_at_us) for row in rows}) == len(rows)
         positions.append(position)

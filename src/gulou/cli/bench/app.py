@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from gulou.cli import show
+from gulou.cli.bench.history import history
 from gulou.cli.bench.log import log
 from gulou.cli.bench.loop import measure_loop
 from gulou.cli.bench.model import LoopPlan, LoopReport
@@ -23,6 +24,7 @@ def bench() -> None:
 
 
 bench_app.command("log")(log)
+bench_app.command("history")(history)
 
 
 @bench_app.command("loop")

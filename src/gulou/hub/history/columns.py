@@ -155,7 +155,8 @@ def to_row(row: tuple[Any, ...]) -> HistoryRow:
     """Build a row from a tuple in the order of ``ROW_SQL``."""
     entity_id, entity_type, name, dataset_id, observed_at_us, number, text, unit_code, kind, device_id = row[:10]
     flags = tuple(row[10].split(" ")) if row[10] else ()
+    value = number if text is None and number is not None else join_value(number, text)
     return HistoryRow(
-        entity_id, entity_type, name, dataset_id, observed_at_us, join_value(number, text), unit_code, kind, device_id,
+        entity_id, entity_type, name, dataset_id, observed_at_us, value, unit_code, kind, device_id,
         flags, row[11], received_us(observed_at_us, row[12]), row[13],
     )  # fmt: skip

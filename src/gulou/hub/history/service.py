@@ -83,7 +83,8 @@ class HistoryService:
         self._error: GulouError | None = None
         self._compaction_error: GulouError | None = None
         self._flushed_at_us = self._tidied_at_us = clock.now_us()
-        self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = 0
+        self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = self._held = 0
+        self._merging = False
 
     # the log's side
 
@@ -209,7 +210,9 @@ class HistoryService:
             "flushes": self._flushes,
             "compactions": self._compactions,
             "merged_rows": self._merged_rows,
+            "waiting_files": self._waiting(),
             "merges_behind": self._behind,
+            "flushes_held": self._held,
             "series": len(self._times),
             "rollups": {
                 unit: {"rows": sum(f.rows for f in lake.state.files), "bytes": sum(f.bytes for f in lake.state.files)}
@@ -383,10 +386,27 @@ class HistoryService:
         if not there_is:
             raise Unavailable("history.behind", rows=self._tail.rows)
 
+    def _waiting(self) -> int:
+        """Return how many files are to be merged yet."""
+        return sum(file.bytes <= self._settings.compact_max_bytes for file in self._lake.state.files)
+
+    def _hold(self) -> None:
+        """Wait while merging is too far behind; a merge that fails is not waited for."""
+        if self._waiting() <= self._settings.compact_backlog:
+            return
+        self._held += 1
+        before = self._compactions
+        while not self._stop.is_set() and self._compaction_error is None and self._compactions == before:
+            if not self._merging and not self._wake_compact.is_set():
+                return  # there is nothing to merge: the files are many for another reason
+            with self._room:
+                self._room.wait(0.1)
+
     def _keep_flushing(self) -> None:
         while not self._stop.is_set():
             self._wake_flush.wait(self._settings.flush_s)
             self._wake_flush.clear()
+            self._hold()
             if self._stop.is_set():
                 return  # close() flushes the rest
             self._error = _attempt(self.flush, self._error)
@@ -402,8 +422,10 @@ class HistoryService:
             self._wake_compact.wait(self._settings.quiet_s)
             self._wake_compact.clear()
             if not self._stop.is_set():
+                self._merging = True
                 self._note_latest(self._settings.latest_s)
                 self._compaction_error = _attempt(self.compact, self._compaction_error)
+                self._merging = False
 
     def _retention(self) -> dict[str, Any]:
         settings = self._settings

@@ -56,6 +56,12 @@ class HistorySettings(Settings):
         unit="bytes",
         description="Files larger than this are merged once more, when their month is over; none grows much larger.",
     )
+    compact_backlog: int = setting(
+        96,
+        ge=4,
+        unit="files",
+        description="Files waiting to be merged at most: beyond it flushing waits, then the log, then the senders.",
+    )
     quiet_s: float = setting(
         300.0, gt=0, le=86_400, unit="s", description="A month not written to for so long becomes one sorted run."
     )
