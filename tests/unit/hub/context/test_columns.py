@@ -438,5 +438,3 @@ def test_very_many_interests_are_taken_together_and_lose_nothing():
     assert not many.wants("urn:x:1", ("T0",), (50.2, 7.0))
     everywhere = Interests([Interest(box=boxes[0]), *(Interest(frozenset({str(n)})) for n in range(80))])
     assert everywhere.wants("urn:x:1", ("79",), None)
-        "a", ("79",), None
-    )
