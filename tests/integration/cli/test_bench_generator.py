@@ -62,16 +62,18 @@ async def judge(port):
         await asyncio.gather(task, return_exceptions=True)
 
 
-def roster(port, secret="x"):
+def roster(port, secret="x", single=False):
     first = RosterGateway("gateway-0", secret, ["sensor-0", "sensor-2"], [("probe-0", "pump-0"), ("probe-2", "pump-2")])
     second = RosterGateway("gateway-1", secret, ["sensor-1"], [("probe-1", "pump-1")])
-    return Roster("127.0.0.1", port, [first, second])
+    return Roster("127.0.0.1", port, [first, second], single)
 
 
-async def test_it_counts_what_it_sends_and_measures_both_ways(broker_port):
+@pytest.mark.parametrize("single", [False, True])
+async def test_it_counts_what_it_sends_and_measures_both_ways(broker_port, single):
     async with judge(broker_port) as acknowledged:
-        load = await connect_all(roster(broker_port))
-        result = await load.step(StepOrder(rate_per_s=400, seconds=1.0, probes_per_s=10))
+        load = await asyncio.to_thread(connect_all, roster(broker_port, single=single))
+        result = await asyncio.to_thread(load.step, StepOrder(rate_per_s=400, seconds=1.0, probes_per_s=10))
+        load.close()
 
     assert result.unanswered == 0
     assert result.sent == result.acked
@@ -80,11 +82,12 @@ async def test_it_counts_what_it_sends_and_measures_both_ways(broker_port):
     assert result.ack_ms.p999 >= result.ack_ms.p50 > 0
 
 
-async def test_without_a_judge_probes_go_unanswered(broker_port, monkeypatch):
+def test_without_a_judge_probes_go_unanswered(broker_port, monkeypatch):
     monkeypatch.setattr("gulou.cli.bench.generator._GRACE_S", 0.2)
-    load = await connect_all(roster(broker_port))
+    load = connect_all(roster(broker_port))
 
-    result = await load.step(StepOrder(rate_per_s=50, seconds=0.5, probes_per_s=20))
+    result = load.step(StepOrder(rate_per_s=50, seconds=0.5, probes_per_s=20))
+    load.close()
 
     assert result.commands == 0
     assert result.unanswered == result.probes == 3

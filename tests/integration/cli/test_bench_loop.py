@@ -7,13 +7,26 @@ from gulou.cli.bench import LoopPlan, measure_loop
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-def test_the_loop_is_closed_and_nothing_is_lost():
-    plan = LoopPlan(gateways=2, sensors=20, probes=10, probes_per_s=5, rate_per_s=100, runs=1, run_s=3, limit_ms=60_000)
+@pytest.mark.parametrize("single", [False, True])
+def test_the_loop_is_closed_and_nothing_is_lost(single):
+    plan = LoopPlan(
+        gateways=2,
+        single=single,
+        series=30,
+        probes=10,
+        rules=30,
+        probes_per_s=5,
+        rate_per_s=100,
+        runs=1,
+        run_s=3,
+        limit_ms=60_000,
+    )
     lines = []
 
-    report = measure_loop(plan, lines.append)
+    report, is_good = measure_loop(plan, lines.append)
 
-    assert report.median.lost == 0
-    assert report.runs[0].commands == report.runs[0].probes > 5
-    assert report.median.loop_ms.p50 > 0
+    assert is_good
+    assert report.median["lost"] == 0
+    assert report.median["commands"] == report.median["probes"] > 5
+    assert report.median["loop_ms"]["p50"] > 0
     assert len(lines) == 3

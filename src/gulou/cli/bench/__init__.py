@@ -5,6 +5,6 @@
 
 from gulou.cli.bench.app import bench_app
 from gulou.cli.bench.loop import measure_loop
-from gulou.cli.bench.model import LoopPlan, LoopReport
+from gulou.cli.bench.model import LoopPlan
 
-__all__ = ["LoopPlan", "LoopReport", "bench_app", "measure_loop"]
+__all__ = ["LoopPlan", "bench_app", "measure_loop"]

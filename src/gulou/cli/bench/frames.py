@@ -57,26 +57,30 @@ def puback(packet_id: bytes) -> bytes:
     return b"\x40\x02" + packet_id
 
 
+def first(data: bytes | bytearray, start: int) -> tuple[int, int, bytes, int] | None:
+    """Return (kind, flags, body, where it ends) of the frame that begins at ``start``; None while it is not whole."""
+    size = shift = 0
+    at, end = start + 1, len(data)
+    while True:
+        if at >= end:
+            return None
+        digit = data[at]
+        at += 1
+        size |= (digit & 0x7F) << shift
+        shift += 7
+        if not digit & 0x80:
+            break
+    if end - at < size:
+        return None
+    return data[start] >> 4, data[start] & 0x0F, bytes(data[at : at + size]), at + size
+
+
 def split(buffer: bytearray) -> Iterator[tuple[int, int, bytes]]:
     """Take whole frames off the front of a buffer; yield (kind, flags, body)."""
-    start, end = 0, len(buffer)
-    while end - start >= 2:
-        size = shift = 0
-        at = start + 1
-        while True:
-            if at >= end:
-                size = -1
-                break
-            digit = buffer[at]
-            at += 1
-            size |= (digit & 0x7F) << shift
-            shift += 7
-            if not digit & 0x80:
-                break
-        if size < 0 or end - at < size:
-            break
-        yield buffer[start] >> 4, buffer[start] & 0x0F, bytes(buffer[at : at + size])
-        start = at + size
+    start = 0
+    while (found := first(buffer, start)) is not None:
+        kind, flags, body, start = found
+        yield kind, flags, body
     del buffer[:start]
 
 

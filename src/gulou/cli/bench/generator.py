@@ -1,243 +1,376 @@
 """The load generator, a process of its own: ``python -m gulou.cli.bench``.
 
 Reads one JSON ``Roster`` from standard input, connects, then answers each ``StepOrder`` line with a ``StepResult``
-line. Sender and receiver of a probe are this one process, so both ends of a duration are read from one clock.
+line. Sender and receiver of a probe are this one process, so both ends of a duration are read from one clock. A message
+counts as sent when it is due, also when the socket has no room for it yet.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
+import select
+import socket
 import sys
 import time
 from collections import deque
-from typing import cast
+from collections.abc import Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from gulou.cli.bench import frames
-from gulou.cli.bench.model import Roster, RosterGateway, Spread, StepOrder, StepResult
+from gulou.cli.bench.load_kernels import LONGEST_FRAME, build, take_acks
+from gulou.cli.bench.model import Roster, Spread, StepOrder, StepResult
 from gulou.kernel.clock import to_rfc3339
 
-_TURN_S = 0.002
-_CONNECT_WITHIN_S = 30.0
+_TURN_NS = 1_000_000
+_CONNECT_WITHIN_S = 60.0
 _GRACE_S = 10.0
 _AFTERMATH_S = 60.0
-_LOW, _HIGH = 0.5, 3.0
-_WRITE_LIMIT = 4 * 2**20
-_IDS = 65_535
-_ROSTER_BYTES = 64 * 2**20
+_LOW, _HIGH = 0, 3
+_MOST_TOGETHER = 2_048
+_LONGEST_QUEUE = 4 * 2**20
+_RECEIVE = 262_144
+_IDS_OF_FEW, _IDS_OF_MANY, _FEW = 60_000, 4_096, 32
+_FIRST_ANSWER, _LAST_ANSWER = 60_001, 65_000
+_SUBSCRIBE_ID = 65_535
+_LONGEST_MICROS = 5_000_000
 
 
-class Tally:
-    """What one period has seen so far; times are ``perf_counter_ns``."""
-
-    def __init__(self) -> None:
-        self.sent = self.acked = self.probes = self.commands = 0
-        self.ack_ms: list[float] = []
-        self.loop_ms: list[float] = []
-
-
-class Connection(asyncio.Protocol):
+class Connection:
     """One gateway's connection."""
 
-    def __init__(self, gateway: RosterGateway) -> None:
-        self.gateway = gateway
-        self.tally = Tally()
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.unacked = 0
-        self._buffer = bytearray()
-        self._sent_ns = [0] * (_IDS + 1)
-        self._next_id = 0
-        self._topics = itertools.cycle([frames.topic_bytes(f"gulou/{name}/readings") for name in gateway.sensors])
-        self._probes = deque(gateway.probes)
-        self._crossed_ns: dict[str, int] = {}
-        self._probe_of = {pump: probe for probe, pump in gateway.probes}
+    def __init__(self, number: int, peer: socket.socket) -> None:
+        self.number = number
+        self.socket = peer
+        self.ready = False
+        self.rest = b""
+        self.queue: deque[bytes] = deque()
+        self.queued = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are of its own classes.
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(frames.connect(self.gateway.id, self.gateway.id, self.gateway.secret))
+    def send(self, data: bytes | memoryview) -> None:
+        """Send, or queue what the socket has no room for."""
+        if not self.queue:
+            try:
+                sent = self.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self.queue.append(bytes(data))
+        self.queued += len(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.ready.done():
-            self.ready.set_exception(exc or ConnectionError("refused"))
-
-    def data_received(self, data: bytes) -> None:
-        now_ns = time.perf_counter_ns()
-        self._buffer += data
-        for kind, flags, body in frames.split(self._buffer):
-            if kind == frames.PUBACK:
-                self._note_ack(int.from_bytes(body[:2], "big"), now_ns)
-            elif kind == frames.PUBLISH:
-                self._obey(*frames.read_publish(flags, body), now_ns)
-            elif kind == frames.CONNACK:
-                self._after_connack(body)
-            elif kind == frames.SUBACK and not self.ready.done():
-                self.ready.set_result(None)
-
-    def _after_connack(self, body: bytes) -> None:
-        if body[1] != 0:
-            self.ready.set_exception(ConnectionError(f"CONNACK {body[1]}"))
-            return
-        pumps = [f"gulou/{pump}/commands" for pump in self._probe_of]
-        self._transport.write(frames.subscribe(_IDS, pumps))
-
-    def _note_ack(self, packet_id: int, now_ns: int) -> None:
-        sent_ns, self._sent_ns[packet_id] = self._sent_ns[packet_id], 0
-        if sent_ns:
-            self.unacked -= 1
-            self.tally.acked += 1
-            self.tally.ack_ms.append((now_ns - sent_ns) / 1e6)
-
-    def _obey(self, topic: str, packet_id: bytes | None, payload: bytes, now_ns: int) -> None:
-        """Note a command, acknowledge it, and let the probe fall below the limit again."""
-        pump = topic.split("/")[1]
-        if packet_id is not None:
-            self._transport.write(frames.puback(packet_id))
-        command_id = msgspec.json.decode(payload)["id"]
-        answer = msgspec.json.encode({"id": command_id, "ok": True, "detail": ""})
-        self._transport.write(frames.publish(frames.topic_bytes(f"gulou/{pump}/acks"), self._take_id(), answer))
-        probe = self._probe_of[pump]
-        crossed_ns = self._crossed_ns.pop(probe, 0)
-        if crossed_ns:
-            self.tally.commands += 1
-            self.tally.loop_ms.append((now_ns - crossed_ns) / 1e6)
-            self._transport.write(self._reading(frames.topic_bytes(f"gulou/{probe}/readings"), _LOW))
-            self._probes.append((probe, pump))
-
-    def begin(self) -> None:
-        """Begin a period: count from zero, and forget what was never answered in the last one."""
-        self.tally = Tally()
-        if self.unacked:
-            self._sent_ns = [0] * (_IDS + 1)
-            self.unacked = 0
-        pumps = {probe: pump for pump, probe in self._probe_of.items()}
-        for probe in list(self._crossed_ns):
-            self._crossed_ns.pop(probe)
-            self._probes.append((probe, pumps[probe]))
-
-    def send(self, count: int) -> int:
-        """Send so many readings in one write; fewer when the server does not keep up. Returns how many."""
-        room = min(count, _IDS - 1 - self.unacked)
-        if room <= 0 or self._transport.get_write_buffer_size() > _WRITE_LIMIT:
-            return 0
-        self._transport.write(b"".join([self._reading(next(self._topics), _LOW) for _ in range(room)]))
-        return room
-
-    def probe(self) -> bool:
-        """Let one probe cross the limit; False when all are still waiting for their commands."""
-        if not self._probes:
-            return False
-        name, _ = self._probes.popleft()
-        frame = self._reading(frames.topic_bytes(f"gulou/{name}/readings"), _HIGH)
-        self._crossed_ns[name] = time.perf_counter_ns()
-        self._transport.write(frame)
-        self.tally.probes += 1
-        return True
-
-    @property
-    def waiting_probes(self) -> int:
-        """Probes whose command has not come."""
-        return len(self._crossed_ns)
-
-    def _reading(self, topic: bytes, level_m: float) -> bytes:
-        packet_id = self._take_id()
-        self._sent_ns[packet_id] = time.perf_counter_ns()
-        self.unacked += 1
-        self.tally.sent += 1
-        observed_at = to_rfc3339(time.time_ns() // 1_000)
-        payload = f'{{"waterLevel":{level_m + (packet_id % 100) / 1000:.3f},"observedAt":"{observed_at}"}}'
-        return frames.publish(topic, packet_id, payload.encode())
-
-    def _take_id(self) -> int:
-        """Return a packet id that is not waiting for its acknowledgement."""
-        while True:
-            self._next_id = self._next_id % (_IDS - 1) + 1
-            if not self._sent_ns[self._next_id]:
-                return self._next_id
+    def flush(self) -> None:
+        """Send what is queued, as far as it goes."""
+        while self.queue:
+            head = self.queue[0]
+            try:
+                sent = self.socket.send(head)
+            except BlockingIOError:
+                return
+            self.queued -= sent
+            if sent < len(head):
+                self.queue[0] = head[sent:]
+                return
+            self.queue.popleft()
 
 
 class Load:
-    """All connections together."""
+    """All connections together.
 
-    def __init__(self, connections: list[Connection]) -> None:
-        self._connections = connections
-        self._turns = itertools.cycle(connections)
+    Args:
+        single: each message in a packet of its own.
+    """
 
-    async def step(self, order: StepOrder) -> StepResult:
+    def __init__(self, roster: Roster, peers: Sequence[socket.socket], *, single: bool = False) -> None:
+        count = len(peers)
+        self._single = single
+        self._connections = [Connection(number, peer) for number, peer in enumerate(peers)]
+        self._by_descriptor = {one.socket.fileno(): one for one in self._connections}
+        self._poll = select.epoll()
+        for descriptor in self._by_descriptor:
+            self._poll.register(descriptor, select.EPOLLIN)
+        ids = _IDS_OF_FEW if count <= _FEW else _IDS_OF_MANY
+        self._next_id: NDArray[np.int64] = np.zeros(count, np.int64)
+        self._unacked: NDArray[np.int64] = np.zeros(count, np.int64)
+        self._sent_ns: NDArray[np.int64] = np.zeros((count, ids), np.int64)
+        self._micros: NDArray[np.int64] = np.zeros(_LONGEST_MICROS, np.int64)
+        self._lay_out_topics(roster)
+        self._probes = deque(
+            (number, probe, pump)
+            for gateway, number in zip(roster.gateways, range(count), strict=True)
+            for probe, pump in gateway.probes
+        )
+        self._probe_of = {
+            pump: (number, probe)
+            for gateway, number in zip(roster.gateways, range(count), strict=True)
+            for probe, pump in gateway.probes
+        }
+        self._crossed_ns: dict[str, int] = {}
+        self._loop_ms: list[float] = []
+        self._sent = self._acked = self._crossings = self._commands = self._answers = 0
+        self._turn_of = 0
+        self._out: NDArray[np.uint8] = np.zeros(_MOST_TOGETHER * LONGEST_FRAME, np.uint8)
+        self._second = -1
+        self._second_text: NDArray[np.uint8] = np.zeros(20, np.uint8)
+
+    def _lay_out_topics(self, roster: Roster) -> None:
+        """Put the topics of the sensors of each connection behind one another, then those of the probes."""
+        names = [name for gateway in roster.gateways for name in gateway.sensors]
+        probes = [probe for gateway in roster.gateways for probe, _ in gateway.probes]
+        topics = [frames.topic_bytes(f"gulou/{name}/readings") for name in [*names, *probes]]
+        self._topics = np.frombuffer(b"".join(topics), np.uint8)
+        self._topic_at = np.cumsum([0, *map(len, topics)])
+        ends = np.cumsum([len(gateway.sensors) for gateway in roster.gateways])
+        self._last_topic: NDArray[np.int64] = ends.astype(np.int64)
+        self._first_topic: NDArray[np.int64] = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        self._next_topic = self._first_topic.copy()
+        self._topic_of = {probe: len(names) + index for index, probe in enumerate(probes)}
+
+    # -- the conversation ----------------------------------------------------------------------------------------
+
+    def open(self, roster: Roster) -> None:
+        """Sign in everywhere, and subscribe to the pumps. Raises ConnectionError."""
+        for connection, gateway in zip(self._connections, roster.gateways, strict=True):
+            connection.send(frames.connect(gateway.id, gateway.id, gateway.secret))
+        deadline = time.perf_counter() + _CONNECT_WITHIN_S
+        while not all(connection.ready for connection in self._connections):
+            if time.perf_counter() > deadline:
+                raise ConnectionError("no CONNACK")
+            self._hear(0.01)
+
+    def _hear(self, wait_s: float) -> None:
+        """Take what has come, and send what had to wait."""
+        for descriptor, _ in self._poll.poll(wait_s):
+            connection = self._by_descriptor[descriptor]
+            try:
+                data = connection.socket.recv(_RECEIVE)
+            except BlockingIOError:
+                continue
+            if not data:
+                raise ConnectionError("the server closed a connection")
+            self._take(connection, connection.rest + data if connection.rest else data, time.perf_counter_ns())
+
+    def _take(self, connection: Connection, data: bytes, now_ns: int) -> None:
+        array = np.frombuffer(data, np.uint8)
+        at = 0
+        while True:
+            at, taken = take_acks(array, at, connection.number, now_ns, self._unacked, self._sent_ns, self._micros)
+            self._acked += taken
+            if at == len(data) or (data[at] == 0x40 and at + 4 > len(data)):
+                break
+            found = frames.first(data, at)
+            if found is None:
+                break
+            kind, flags, body, at = found
+            self._follow(connection, kind, flags, body, now_ns)
+        connection.rest = data[at:]
+
+    def _follow(self, connection: Connection, kind: int, flags: int, body: bytes, now_ns: int) -> None:
+        if kind == frames.PUBLISH:
+            self._obey(connection, *frames.read_publish(flags, body), now_ns)
+        elif kind == frames.CONNACK:
+            if body[1] != 0:
+                raise ConnectionError(f"CONNACK {body[1]}")
+            pumps = [pump for pump, (number, _) in self._probe_of.items() if number == connection.number]
+            if len(pumps) > 1:
+                connection.send(frames.subscribe(_SUBSCRIBE_ID, ["gulou/+/commands"]))
+            elif pumps:
+                connection.send(frames.subscribe(_SUBSCRIBE_ID, [f"gulou/{pumps[0]}/commands"]))
+            else:
+                connection.ready = True
+        elif kind == frames.SUBACK:
+            connection.ready = True
+
+    def _obey(self, connection: Connection, topic: str, packet_id: bytes | None, payload: bytes, now_ns: int) -> None:
+        """Note a command, acknowledge it, and let the probe fall below the limit again."""
+        pump = topic.split("/")[1]
+        if packet_id is not None:
+            connection.send(frames.puback(packet_id))
+        answer = msgspec.json.encode({"id": msgspec.json.decode(payload)["id"], "ok": True, "detail": ""})
+        self._answers = self._answers % (_LAST_ANSWER - _FIRST_ANSWER) + 1
+        connection.send(frames.publish(frames.topic_bytes(f"gulou/{pump}/acks"), _FIRST_ANSWER + self._answers, answer))
+        number, probe = self._probe_of[pump]
+        crossed_ns = self._crossed_ns.pop(probe, 0)
+        if crossed_ns:
+            self._commands += 1
+            self._loop_ms.append((now_ns - crossed_ns) / 1e6)
+            self._send_level(number, probe, _LOW)
+            self._probes.append((number, probe, pump))
+
+    def _send_level(self, number: int, probe: str, whole: int) -> int:
+        """Send one level of one probe; returns when, 0 when there was no room."""
+        topic = self._topic_of[probe]
+        kept = int(self._next_topic[number])
+        self._next_topic[number] = topic
+        now_ns = time.perf_counter_ns()
+        sent = self._send_some(self._connections[number], 1, now_ns, whole)
+        self._next_topic[number] = kept
+        return now_ns if sent else 0
+
+    def _send_some(self, connection: Connection, count: int, now_ns: int, whole: int = _LOW) -> int:
+        """Send so many readings in one write; returns how many, fewer when the server does not keep up."""
+        if connection.queued > _LONGEST_QUEUE:
+            return 0
+        end, made = self._build(0, connection.number, count, now_ns, whole)
+        if made:
+            connection.send(memoryview(self._out)[:end])  # type: ignore[arg-type]
+        return made
+
+    def _build(self, at: int, number: int, count: int, now_ns: int, whole: int = _LOW) -> tuple[int, int]:
+        second, micros = divmod(time.time_ns() // 1_000, 1_000_000)
+        if second != self._second:
+            self._second = second
+            text = to_rfc3339(second * 1_000_000)[:19] + "."
+            self._second_text = np.frombuffer(text.encode(), np.uint8)
+        end, made = build(
+            self._out,
+            at,
+            number,
+            count,
+            self._next_id,
+            self._unacked,
+            self._sent_ns,
+            self._next_topic,
+            self._topics,
+            self._topic_at,
+            self._first_topic,
+            self._last_topic,
+            now_ns,
+            self._second_text,
+            micros,
+            whole,
+        )
+        self._sent += made
+        return end, made
+
+    # -- periods -------------------------------------------------------------------------------------------------
+
+    def step(self, order: StepOrder) -> StepResult:
         """Send for a while at a rate; wait for what is missing; say what was seen."""
-        await self._settle(_AFTERMATH_S)
-        for connection in self._connections:
-            connection.begin()
-        started = time.perf_counter()
-        sent, probed = 0, 0
-        while (elapsed := time.perf_counter() - started) < order.seconds:
-            sent += self._send(int(order.rate_per_s * elapsed) - sent)
-            if order.probes_per_s * elapsed > probed and next(self._turns).probe():
-                probed += 1
-            await asyncio.sleep(_TURN_S)
-        elapsed = time.perf_counter() - started
-        waiting = sum(connection.unacked for connection in self._connections)
-        acked_in_time = sum(connection.tally.acked for connection in self._connections)
-        await self._settle(_GRACE_S)
-        return self._result(order, elapsed, waiting, acked_in_time)
+        self._settle(_AFTERMATH_S)
+        self._begin()
+        start_ns = time.perf_counter_ns()
+        end_ns = start_ns + int(order.seconds * 1e9)
+        due_ns = start_ns
+        while (now_ns := time.perf_counter_ns()) < end_ns:
+            if now_ns >= due_ns:
+                elapsed_s = (now_ns - start_ns) / 1e9
+                self._send_due(int(order.rate_per_s * elapsed_s) - self._sent, now_ns)
+                if order.probes_per_s * elapsed_s > self._crossings:
+                    self._cross()
+                due_ns = max(due_ns + _TURN_NS, now_ns)
+            for connection in self._connections if not self._single else ():
+                if connection.queue:
+                    connection.flush()
+            self._hear(max(0.0, (due_ns - time.perf_counter_ns()) / 1e9))
+        elapsed_s = (time.perf_counter_ns() - start_ns) / 1e9
+        waiting, acked = int(self._unacked.sum()), self._acked
+        self._settle(_GRACE_S)
+        return self._result(order, elapsed_s, waiting, acked)
 
-    def _send(self, due: int) -> int:
+    def _begin(self) -> None:
+        """Count from zero, and forget what was never answered in the last period."""
+        self._sent = self._acked = self._crossings = self._commands = 0
+        self._loop_ms = []
+        self._micros[:] = 0
+        if self._unacked.any():
+            self._sent_ns[:] = 0
+            self._unacked[:] = 0
+        for probe in list(self._crossed_ns):
+            del self._crossed_ns[probe]
+            self._probes += [(number, name, pump) for pump, (number, name) in self._probe_of.items() if name == probe]
+
+    def _send_due(self, due: int, now_ns: int) -> None:
         """Divide what is due among the connections."""
-        share, rest = divmod(max(due, 0), len(self._connections))
-        if not share:
-            return sum(next(self._turns).send(1) for _ in range(rest))
-        return sum(connection.send(share) for connection in self._connections)
+        count = len(self._connections)
+        if self._single:
+            self._send_singles(min(due, _MOST_TOGETHER), now_ns)
+            return
+        share, rest = divmod(max(due, 0), count)
+        for offset in range(count):
+            wanted = share + (1 if offset < rest else 0)
+            if wanted:
+                self._send_some(
+                    self._connections[(self._turn_of + offset) % count], min(wanted, _MOST_TOGETHER), now_ns
+                )
+        self._turn_of = (self._turn_of + rest) % count
 
-    async def _settle(self, within_s: float) -> None:
+    def _send_singles(self, due: int, now_ns: int) -> None:
+        """Send one reading a packet, the connections in turn."""
+        count = len(self._connections)
+        view = memoryview(self._out)  # type: ignore[arg-type]
+        for _ in range(due):
+            number = self._turn_of
+            self._turn_of = (number + 1) % count
+            end, made = self._build(0, number, 1, now_ns)
+            if made:
+                connection = self._connections[number]
+                connection.send(view[:end])
+                if connection.queue:
+                    connection.flush()
+
+    def _cross(self) -> None:
+        """Let one probe cross the limit, unless all are still waiting for their commands."""
+        if not self._probes:
+            return
+        number, probe, pump = self._probes.popleft()
+        crossed_ns = self._send_level(number, probe, _HIGH)
+        if crossed_ns:
+            self._crossed_ns[probe] = crossed_ns
+            self._crossings += 1
+        else:
+            self._probes.append((number, probe, pump))
+
+    def _settle(self, within_s: float) -> None:
         """Wait for what is missing, but not for ever."""
         deadline = time.perf_counter() + within_s
-        for connection in self._connections:
-            while time.perf_counter() < deadline and (connection.unacked or connection.waiting_probes):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        while time.perf_counter() < deadline and (self._crossed_ns or self._unacked.any()):
+            for connection in self._connections:
+                connection.flush()
+            self._hear(0.005)
 
     def _result(self, order: StepOrder, elapsed_s: float, waiting: int, acked_in_time: int) -> StepResult:
-        tallies = [connection.tally for connection in self._connections]
-        missing = sum(connection.unacked + connection.waiting_probes for connection in self._connections)
         return StepResult(
             asked_per_s=order.rate_per_s,
             rate_per_s=round(acked_in_time / elapsed_s, 1),
-            sent=sum(tally.sent for tally in tallies),
-            acked=sum(tally.acked for tally in tallies),
+            sent=self._sent,
+            acked=self._acked,
             waiting=waiting,
-            probes=sum(tally.probes for tally in tallies),
-            commands=sum(tally.commands for tally in tallies),
-            unanswered=missing,
-            loop_ms=Spread.of([value for tally in tallies for value in tally.loop_ms]),
-            ack_ms=Spread.of([value for tally in tallies for value in tally.ack_ms]),
+            probes=self._crossings,
+            commands=self._commands,
+            unanswered=int(self._unacked.sum()) + len(self._crossed_ns),
+            loop_ms=Spread.of(self._loop_ms),
+            ack_ms=Spread.of_micros(self._micros),
         )
 
-
-async def connect_all(roster: Roster) -> Load:
-    """Connect every gateway; raises OSError when one is refused."""
-    loop = asyncio.get_running_loop()
-    connections = []
-    for gateway in roster.gateways:
-        _, connection = await loop.create_connection(
-            lambda gateway=gateway: Connection(gateway),  # type: ignore[misc]
-            roster.host,
-            roster.port,
-        )
-        connections.append(connection)
-    async with asyncio.timeout(_CONNECT_WITHIN_S):
-        await asyncio.gather(*(connection.ready for connection in connections))
-    return Load(connections)
+    def close(self) -> None:
+        """Close everything."""
+        self._poll.close()
+        for connection in self._connections:
+            connection.socket.close()
 
 
-async def serve() -> None:
+def connect_all(roster: Roster) -> Load:
+    """Connect all gateways. Raises OSError."""
+    peers = []
+    for _ in roster.gateways:
+        peer = socket.create_connection((roster.host, roster.port), _CONNECT_WITHIN_S)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setblocking(False)
+        peers.append(peer)
+    load = Load(roster, peers, single=roster.single)
+    load.open(roster)
+    return load
+
+
+def serve() -> None:
     """Obey the lines of standard input until it ends."""
-    orders = asyncio.StreamReader(limit=_ROSTER_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    load = await connect_all(msgspec.json.decode(await orders.readuntil(), type=Roster))
+    load = connect_all(msgspec.json.decode(sys.stdin.buffer.readline(), type=Roster))
     _answer(b"{}")
-    while line := await orders.readline():
-        _answer(msgspec.json.encode(await load.step(msgspec.json.decode(line, type=StepOrder))))
+    for line in sys.stdin.buffer:
+        _answer(msgspec.json.encode(load.step(msgspec.json.decode(line, type=StepOrder))))
 
 
 def _answer(line: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -12,16 +11,15 @@ from types import TracebackType
 
 import msgspec
 
-from gulou.cli.bench.model import LoopMedian, LoopPlan, LoopReport, Roster, Spread, StepOrder, StepResult
+from gulou.cli.bench.model import LoopPlan, Roster, StepOrder, StepResult
 from gulou.cli.bench.platform import BenchPlatform
-from gulou.cli.bench.report import describe_machine
+from gulou.cli.bench.report import Report, describe_machine, make_report
 from gulou.kernel.errors import Fault
 
-_LOWEST_RATE_PER_S = 10.0
+_LOWEST_RATE_PER_S = 50.0
 _HIGHEST_RATE_PER_S = 2_000_000.0
 _NARROWINGS = 2
 _HEADROOM = 0.9
-_WARM_UP_S = 2.0
 _TRIES = 3
 
 Progress = Callable[[str], None]
@@ -74,8 +72,12 @@ class Generator:
         return answer
 
 
-def measure_loop(plan: LoopPlan, progress: Progress) -> LoopReport:
-    """Start a platform, load it, and report; takes one to three minutes."""
+def measure_loop(plan: LoopPlan, progress: Progress) -> tuple[Report, bool]:
+    """Start a platform, load it, and report; takes one to ten minutes.
+
+    Returns:
+        (the answer, whether the rate was sustained and nothing was lost).
+    """
     machine = describe_machine()
     seen: list[StepResult] = []
     with (
@@ -93,21 +95,22 @@ def measure_loop(plan: LoopPlan, progress: Progress) -> LoopReport:
                 progress(_line(result, plan))
                 return result
 
-            step(min(100.0, plan.first_rate_per_s), _WARM_UP_S)
+            step(plan.warm_up_per_s, plan.warm_up_s)
             rate_per_s = plan.rate_per_s or _HEADROOM * search_rate(plan, step)
             found = len(seen)
             runs, sustained = measure_runs(plan, step, rate_per_s)
         acked = sum(result.acked for result in seen)
-        lost = max(0, acked - (target.stored() - before)) + sum(run.unanswered for run in runs)
-    return LoopReport(
-        name="loop",
-        machine=machine,
-        settings=plan,
-        search=seen[1:found],
-        runs=runs,
-        sustained=sustained,
-        median=_median(runs, lost),
+        lost = max(0, acked - (target.stored(acked + before) - before)) + sum(run.unanswered for run in runs)
+    searched = [f"{one.asked_per_s:,.0f}/s: {_verdict(one, plan)}" for one in seen[1:found]]
+    report = make_report(
+        "loop",
+        machine,
+        plan,
+        [msgspec.to_builtins(run) for run in runs],
+        notes=["searched: " + "; ".join(searched)] if searched else [],
+        extra={"lost": lost, "sustained": sustained},
     )
+    return report, sustained and not lost
 
 
 def search_rate(plan: LoopPlan, step: Step) -> float:
@@ -148,19 +151,13 @@ def measure_runs(plan: LoopPlan, step: Step, rate_per_s: float) -> tuple[list[St
     return runs, False
 
 
-def _median(runs: list[StepResult], lost: int) -> LoopMedian:
-    return LoopMedian(
-        rate_per_s=statistics.median(run.rate_per_s for run in runs),
-        loop_ms=Spread.median_of([run.loop_ms for run in runs]),
-        ack_ms=Spread.median_of([run.ack_ms for run in runs]),
-        lost=lost,
-    )
+def _verdict(result: StepResult, plan: LoopPlan) -> str:
+    return "sustained" if result.is_sustained(plan.limit_ms) else "not sustained"
 
 
 def _line(result: StepResult, plan: LoopPlan) -> str:
-    verdict = "sustained" if result.is_sustained(plan.limit_ms) else "not sustained"
     return (
         f"{result.asked_per_s:9,.0f}/s asked, {result.rate_per_s:9,.0f}/s acknowledged, "
         f"loop p50 {result.loop_ms.p50} p99 {result.loop_ms.p99} ms, ack p99 {result.ack_ms.p99} ms, "
-        f"unanswered {result.unanswered}: {verdict}"
+        f"unanswered {result.unanswered}: {_verdict(result, plan)}"
     )

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import statistics
-
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 
 class LoopPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How the closed loop is measured.
 
     Args:
-        gateways: MQTT connections; each carries its share of the sensors.
-        sensors: devices that send all the time.
+        gateways: MQTT connections; each carries its share of the series.
+        single: each reading in a packet of its own; else what is due in a millisecond goes together.
+        series: devices with one numeric series each, which send all the time; the probes are among them.
         probes: devices that now and then cross the limit, so that a rule commands the pump beside them.
         probes_per_s: how many crossings a second; each is one sample of the loop.
-        rules: rules that judge every reading; one of them commands.
+        rules: threshold rules, each about one series; those of the probes come first, and command.
         rate_per_s: measure at this rate; None: search the highest that is sustained.
         limit_ms: a rate counts as sustained while p99 of loop and acknowledgement stay below this.
         runs: measurements at the rate found; the medians are reported.
     """
 
     gateways: int = 8
-    sensors: int = 1_000
-    probes: int = 200
-    probes_per_s: float = 20.0
-    rules: int = 5
+    single: bool = False
+    series: int = 100_000
+    probes: int = 400
+    probes_per_s: float = 50.0
+    rules: int = 100_000
     rate_per_s: float | None = None
-    first_rate_per_s: float = 500.0
-    limit_ms: float = 1_000.0
+    first_rate_per_s: float = 10_000.0
+    limit_ms: float = 10.0
     step_s: float = 5.0
-    run_s: float = 15.0
-    runs: int = 3
+    run_s: float = 10.0
+    runs: int = 5
+
+    @property
+    def warm_up_s(self) -> float:
+        """How long the first period lasts, in which every series is seen for the first time."""
+        return max(2.0, 1.5 * self.series / self.warm_up_per_s)
+
+    @property
+    def warm_up_per_s(self) -> float:
+        """Its rate."""
+        return max(100.0, min(20_000.0, self.series / 2))
 
     def made_quick(self) -> LoopPlan:
-        """Return a plan that takes about half a minute."""
-        return msgspec.structs.replace(self, step_s=2.0, run_s=4.0, runs=1, sensors=200, probes=50)
+        """Return a plan that takes less than a minute."""
+        return msgspec.structs.replace(self, step_s=2.0, run_s=4.0, runs=1, series=2_000, rules=2_000, probes=100)
 
 
 class RosterGateway(msgspec.Struct, frozen=True):
@@ -48,11 +60,12 @@ class RosterGateway(msgspec.Struct, frozen=True):
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """Where to connect, and as whom."""
+    """Where to connect, and as whom; ``single``: each message in a packet of its own."""
 
     host: str
     port: int
     gateways: list[RosterGateway]
+    single: bool = False
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -69,9 +82,14 @@ class Spread(msgspec.Struct, frozen=True):
         return cls(*(_rank(ordered, share) for share in (0.5, 0.99, 0.999)))
 
     @classmethod
-    def median_of(cls, spreads: list[Spread]) -> Spread:
-        """Return the median of each percentile over several runs."""
-        return cls(*(_median([getattr(spread, name) for spread in spreads]) for name in ("p50", "p99", "p999")))
+    def of_micros(cls, counts: NDArray[np.int64]) -> Spread:
+        """Return the same of a histogram: how often each number of microseconds was seen."""
+        below = np.cumsum(counts)
+        total = int(below[-1])
+        if not total:
+            return cls(None, None, None)
+        ranks = [min(total - 1, int(share * total)) for share in (0.5, 0.99, 0.999)]
+        return cls(*(int(np.searchsorted(below, rank, "right")) / 1_000 for rank in ranks))
 
 
 class StepOrder(msgspec.Struct, frozen=True):
@@ -86,7 +104,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the generator saw in one period.
 
     Args:
-        rate_per_s: readings per second that it really sent.
+        rate_per_s: readings per second that were acknowledged while it lasted.
         waiting: readings not yet acknowledged when the period ended.
         unanswered: readings never acknowledged, and probes without their command, after the time of grace.
         loop_ms: from sending the reading that crosses the limit to receiving the command.
@@ -111,33 +129,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
         return kept_up and quick and self.unanswered == 0
 
 
-class LoopMedian(msgspec.Struct, frozen=True, kw_only=True):
-    """The medians over the runs. ``lost``: acknowledged but not stored, or never answered, in all of them."""
-
-    rate_per_s: float
-    loop_ms: Spread
-    ack_ms: Spread
-    lost: int
-
-
-class LoopReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole answer of ``gulou bench loop``."""
-
-    name: str
-    machine: dict[str, str | int | float]
-    settings: LoopPlan
-    search: list[StepResult]
-    runs: list[StepResult]
-    sustained: bool
-    median: LoopMedian
-
-
 def _rank(ordered: list[float], share: float) -> float | None:
     if not ordered:
         return None
     return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3)
-
-
-def _median(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known), 3) if known else None

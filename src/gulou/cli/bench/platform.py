@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import msgspec
 
 from gulou.cli.bench.model import LoopPlan, Roster, RosterGateway
 from gulou.cli.client import Client
@@ -25,31 +30,19 @@ description: {en: Rules of the load generator., zh: 负载生成器的规则。}
 gulou: "0.1"
 licence: Apache-2.0
 """
-_COMMANDING_RULE = """\
-rules:
-  - id: loop
-    kind: threshold
-    select: {type: WaterLevelObserved}
-    value: waterLevel
-    levels: {orange: %(limit)s}
-    hysteresis: 0.2
-    category: flood
-    headline: {en: "{name}: {value:.2f} m", zh: "{name}水位{value:.2f}米"}
-    commands:
-      - target: {type: Pump, where: drains = this}
-        name: switch
-        parameters: {powerState: "on"}
-        approval: none
-"""
-_QUIET_RULE = """\
-  - id: quiet-%(number)d
-    kind: threshold
-    select: {type: WaterLevelObserved}
-    value: waterLevel
-    levels: {blue: %(limit)s}
-    category: flood
-    headline: {en: "{name}: {value:.2f} m", zh: "{name}水位{value:.2f}米"}
-"""
+_RULE = (
+    "  - {id: series-%(number)d, kind: threshold, value: waterLevel, levels: {orange: %(limit)s}, hysteresis: 0.2,"
+    ' category: flood, select: {type: WaterLevelObserved, id: "urn:ngsi-ld:WaterLevelObserved:%(name)s"},'
+    ' headline: {en: "{name}: {value:.2f} m", zh: "{name}水位{value:.2f}米"}%(commands)s}\n'
+)
+_COMMANDS = (
+    ", commands: [{target: {type: Pump, where: drains = this}, name: switch,"
+    ' parameters: {powerState: "on"}, approval: none}]'
+)
+_RULES_A_FILE = 2_000
+_LINES_A_CALL = 10_000
+_PREPARE_WITHIN_S = 900.0
+_SETTLE_WITHIN_S = 60.0
 
 
 class BenchPlatform:
@@ -120,46 +113,72 @@ class BenchPlatform:
         pack = self._place.packs / "bench"
         (pack / "rules").mkdir(parents=True, exist_ok=True)
         (pack / "pack.yaml").write_text(_MANIFEST, encoding="utf-8")
-        quiet = [_QUIET_RULE % {"number": n, "limit": 100 + n} for n in range(1, self._plan.rules)]
-        text = _COMMANDING_RULE % {"limit": _LIMIT_M} + "".join(quiet)
-        (pack / "rules" / "loop.yaml").write_text(text, encoding="utf-8")
+        for number, lines in enumerate(_rules(self._plan)):
+            (pack / "rules" / f"part-{number:03d}.yaml").write_text("rules:\n" + lines, encoding="utf-8")
 
     def prepare(self) -> Roster:
         """Register devices and entities, issue secrets, enable the rules; return what the generator needs."""
-        roster = _names(self._plan)
-        bulk = "".join(json.dumps(device) + "\n" for device in _devices(roster))
-        answer = self.api.call(
-            "POST", "/devices/bulk", content=bulk.encode(), headers={"Content-Type": "application/x-ndjson"}
-        )
-        if answer["failed"]:
-            raise Fault("bench.server_failed", detail=json.dumps(answer["lines"][:2]))
+        names = _names(self._plan)
+        roster = [msgspec.structs.replace(one, secret=secrets.token_urlsafe(32)) for one in names]
+        lines = [json.dumps(device) + "\n" for device in _devices(roster)]
+        for begin in range(0, len(lines), _LINES_A_CALL):
+            answer = self._call(
+                "POST",
+                "/devices/bulk",
+                content="".join(lines[begin : begin + _LINES_A_CALL]).encode(),
+                headers={"Content-Type": "application/x-ndjson"},
+            )
+            if answer["failed"]:
+                raise Fault("bench.server_failed", detail=json.dumps(answer["lines"][:2]))
         for entity in _entities(roster):
-            self.api.call("POST", "/entities", json=entity)
-        self.api.call("POST", "/packs/bench/enable")
-        secrets = {
-            gateway.id: self.api.call("POST", f"/devices/{gateway.id}/credentials", json={})["secret"]
-            for gateway in roster
-        }
-        gateways = [RosterGateway(g.id, secrets[g.id], g.sensors, g.probes) for g in roster]
-        return Roster("127.0.0.1", self._mqtt_port, gateways)
+            self._call("POST", "/entities", json=entity)
+        self._call("POST", "/packs/bench/enable")
+        return Roster("127.0.0.1", self._mqtt_port, roster, self._plan.single)
 
-    def stored(self) -> int:
-        """Return how many readings the ledger has as stored, from all sources."""
-        return int(self.api.call("GET", "/accounting")["total"]["stored"])
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        return self.api.call(method, path, timeout=_PREPARE_WITHIN_S, **options)
+
+    def stored(self, at_least: int = 0) -> int:
+        """Return how many readings the ledger has as stored; it may be some moments behind the log."""
+        deadline = time.monotonic() + _SETTLE_WITHIN_S
+        while True:
+            stored = int(self._call("GET", "/accounting")["total"]["stored"])
+            if stored >= at_least or time.monotonic() > deadline:
+                return stored
+            time.sleep(0.5)
+
+
+def _rules(plan: LoopPlan) -> Iterator[str]:
+    """Yield the rules, one a series, some thousand a file; those of the probes command."""
+    names = [*(f"probe-{n}" for n in range(plan.probes)), *(f"sensor-{n}" for n in range(plan.series - plan.probes))]
+    lines = [
+        _RULE
+        % {
+            "number": number,
+            "limit": _LIMIT_M + (0 if number < plan.probes else 10),
+            "name": names[number % len(names)],
+            "commands": _COMMANDS if number < plan.probes else "",
+        }
+        for number in range(max(plan.rules, plan.probes))
+    ]
+    for begin in range(0, len(lines), _RULES_A_FILE):
+        yield "".join(lines[begin : begin + _RULES_A_FILE])
 
 
 def _names(plan: LoopPlan) -> list[RosterGateway]:
     """Divide sensors and probes among the gateways."""
     made = []
     for number in range(plan.gateways):
-        sensors = [f"sensor-{n}" for n in range(number, plan.sensors, plan.gateways)]
+        sensors = [f"sensor-{n}" for n in range(number, plan.series - plan.probes, plan.gateways)]
         probes = [(f"probe-{n}", f"pump-{n}") for n in range(number, plan.probes, plan.gateways)]
         made.append(RosterGateway(f"gateway-{number}", "", sensors, probes))
     return made
 
 
 def _devices(roster: list[RosterGateway]) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = [{"id": g.id, "name": g.id, "adapter": "mqtt", "kind": "gateway"} for g in roster]
+    records: list[dict[str, Any]] = [
+        {"id": g.id, "name": g.id, "adapter": "mqtt", "kind": "gateway", "secret": g.secret} for g in roster
+    ]
     for gateway in roster:
         levels = [*gateway.sensors, *(probe for probe, _ in gateway.probes)]
         records += [_device(name, _TYPE, gateway.id) for name in levels]

@@ -1,12 +1,16 @@
 """How the closed loop's benchmark searches, judges and sums up; without a platform."""
 
 import msgspec
+import numpy as np
 import pytest
 
 from gulou.cli.bench import LoopPlan
 from gulou.cli.bench.loop import describe_machine, measure_runs, search_rate
 from gulou.cli.bench.model import Spread, StepResult
+from gulou.cli.bench.platform import _names, _rules
+from gulou.hub.rules import RuleSet
 from gulou.kernel.errors import Fault
+from gulou.vocabulary import Vocabulary
 
 QUICK = Spread(2.0, 9.0, 12.0)
 SLOW = Spread(900.0, 5_000.0, 6_000.0)
@@ -39,7 +43,7 @@ def machine(capacity):
     return step, asked
 
 
-@pytest.mark.parametrize("capacity", [30, 130, 500, 777, 12_345, 900_000])
+@pytest.mark.parametrize("capacity", [130, 500, 777, 12_345, 900_000])
 def test_the_search_finds_the_capacity_from_below(capacity):
     step, _ = machine(capacity)
 
@@ -96,7 +100,30 @@ def test_percentiles_are_of_the_nearest_rank():
 
     assert (spread.p50, spread.p99, spread.p999) == (501.0, 991.0, 1_000.0)
     assert Spread.of([]) == Spread(None, None, None)
-    assert Spread.median_of([Spread(1, 2, 3), Spread(3, 4, None), Spread(2, 9, 5)]) == Spread(2, 4, 4)
+
+
+def test_percentiles_of_a_histogram_are_those_of_its_samples():
+    samples_us = np.random.default_rng(1).integers(1, 5_000, 10_000)
+    counts = np.bincount(samples_us, minlength=6_000)
+
+    assert Spread.of_micros(counts) == Spread.of([sample / 1_000 for sample in samples_us.tolist()])
+    assert Spread.of_micros(np.zeros(10, np.int64)) == Spread(None, None, None)
+
+
+def test_each_series_has_a_rule_and_those_of_the_probes_command():
+    plan = LoopPlan(series=10, probes=4, rules=10, gateways=3)
+    text = "rules:\n" + "".join(_rules(plan))
+
+    rules = RuleSet.parse({"rules/r.yaml": text}, Vocabulary.load(), pack="bench").rules
+
+    assert len(rules) == 10
+    assert [bool(rule.commands) for rule in rules] == [True] * 4 + [False] * 6
+    names = {name for one in _names(plan) for name in [*one.sensors, *(probe for probe, _ in one.probes)]}
+    assert {rule.select.exact_id.rpartition(":")[2] for rule in rules} == names
+
+
+def test_fewer_rules_than_probes_would_leave_probes_without_an_answer():
+    assert "".join(_rules(LoopPlan(series=10, probes=4, rules=1))).count("commands") == 4
 
 
 def test_the_machine_is_described():

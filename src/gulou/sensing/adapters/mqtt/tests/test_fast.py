@@ -729,3 +729,18 @@ def test_without_the_compiler_the_outcome_is_the_same():
         check=True,
     )
     assert made.stdout.strip() == "3 [1, 2, 3]"
+
+
+def test_many_new_devices_in_one_packet_are_learned_in_one_go(benches, monkeypatch):
+    bench = benches(True)
+    calls = []
+    real = gatherer_module.read_pieces
+    monkeypatch.setattr(gatherer_module, "read_pieces", lambda *given: calls.append(1) or real(*given))
+    frames = []
+    for number in range(200):
+        binding = Binding(f"urn:ngsi-ld:{KIND}:new-{number}", KIND)
+        device = Device(id=f"new-{number}", name="new", adapter="mqtt", bindings=(binding,), gateway_id="gateway")
+        bench.devices.add(device)
+        frames.append(encode(publish(device.id, level(number % 60), number + 1), 4))
+    bench.feed(b"".join(frames))
+    assert (bench.intake.by_columns, len(calls)) == (200, 2)

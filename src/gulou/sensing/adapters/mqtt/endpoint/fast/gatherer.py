@@ -195,6 +195,8 @@ class Gatherer:
         line.taken(result[MESSAGES])
         if not line.is_open():
             return []
+        if learned:
+            self._routes.learn_ahead(data, stop, end, line.version)
         if why == FULL or learned:
             return [(lane, stop, end)]
         if why == LARGE:

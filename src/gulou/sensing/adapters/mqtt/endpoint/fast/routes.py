@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from gulou.connectivity.devices.model import Binding, Device
 from gulou.connectivity.intake import SeriesCatalogue
 from gulou.kernel.ids import is_entity_id
+from gulou.sensing.adapters.mqtt.codec import V5
 from gulou.sensing.adapters.mqtt.endpoint.topics import parse_device_topic
 from gulou.sensing.sdk import DeviceDirectory
 from gulou.sensing.sdk.columns import ByteTable
@@ -122,6 +124,43 @@ class Routes:
         self._routes += 1
         self.channels.put(name, route, number)
         return True
+
+    def learn_ahead(self, data: bytes, at: int, end: int, version: int) -> None:
+        """Learn what the frames from ``at`` on speak of, so that the kernel does not stop at each of them."""
+        while end - at >= 2:
+            length = shift = 0
+            body = at + 1
+            while body < end and shift < 28:
+                digit = data[body]
+                length |= (digit & 0x7F) << shift
+                shift += 7
+                body += 1
+                if digit < 0x80:
+                    break
+            after = body + length
+            if after > end or shift >= 28:
+                return
+            if data[at] in (0x30, 0x32, 0x3A) and length >= 2:
+                topic_end = body + 2 + int.from_bytes(data[body : body + 2], "big")
+                payload = topic_end + (0 if data[at] == 0x30 else 2) + (1 if version == V5 else 0)
+                if payload <= after:
+                    self._learn_message(data[body + 2 : topic_end], data[payload:after])
+            at = after
+
+    def _learn_message(self, topic: bytes, payload: bytes) -> None:
+        number = self.topics.find(topic)
+        if number < 0:
+            if not self.learn_topic(topic):
+                return
+            number = self.topics.find(topic)
+        try:
+            record = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        for name in record:
+            key = name.encode()
+            if self.channels.find(key, number) < 0:
+                self.learn_channel(number, key)
 
     def take_seen(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return who has sent since the last call, by the registry's numbers, and when."""
