@@ -52,14 +52,18 @@ def main() -> int:
 
 
 def settings_page() -> str:
-    """Every settings class with its fields, from ``gulou.cli.wire.SECTIONS``."""
+    """Every settings class with its fields: from ``gulou.cli.wire.SECTIONS``, and of the adapters that come with Gulou."""
     from gulou.cli.wire import SECTIONS
+    from gulou.sensing.sdk import find_adapters, section_of
 
+    adapters = {
+        section_of(one.manifest.name): one.settings_class() for one in find_adapters([]) if one.manifest.settings
+    }
     parts = [
         "# Settings\n\nDefaults < `city.toml` in the data directory < environment. "
         "An unknown key stops the start and names the nearest one.\n"
     ]
-    for section, kind in sorted(SECTIONS.items()):
+    for section, kind in sorted({**SECTIONS, **adapters}.items()):
         parts.append(
             f"\n## [{section}]\n\n{_first_line(kind)}\n\n"
             "| key | default | unit | what it is | variable |\n|---|---|---|---|---|\n"

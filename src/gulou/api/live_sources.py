@@ -143,7 +143,7 @@ class LiveSources:
         self._offer_device(message.device_id, LiveDevice(id=message.device_id, change="connected"))
 
     def _on_disconnected(self, message: DeviceDisconnected) -> None:
-        item = LiveDevice(id=message.device_id, change="disconnected", reason=message.reason)
+        item = LiveDevice(id=message.device_id, change="disconnected", reason=message.reason, will=message.will)
         self._offer_device(message.device_id, item)
 
     def _on_device(self, message: DeviceChanged) -> None:

@@ -234,6 +234,17 @@ def test_which_device_to_command(registry):
     assert registry.device_of("urn:x:nothing") is None
 
 
+def test_a_will_goes_with_the_devices_going_or_follows_it(place, registry):
+    registry.create(device(), ADMIN)
+    registry.connected("drain-1")
+    registry.disconnected("drain-1", "closed", "rooms/7: gone")
+    registry.left_will("drain-1", "rooms/7: still gone")
+    registry.connected("drain-1")
+    registry.left_will("drain-1", "rooms/7: back already")
+    gone = [(m.reason, m.will) for m in place.messages if isinstance(m, DeviceDisconnected)]
+    assert gone == [("closed", "rooms/7: gone"), ("will", "rooms/7: still gone")]
+
+
 def test_connections_and_silence_make_online_and_offline(place, registry):
     registry.create(device(silence_s=60), ADMIN)
     registry.connected("drain-1")
@@ -252,6 +263,7 @@ def test_connections_and_silence_make_online_and_offline(place, registry):
     assert place.said(DeviceConnected) == ["drain-1", "drain-1"]
     assert [m.reason for m in place.messages if isinstance(m, DeviceDisconnected)] == ["keep_alive", "silence"]
     registry.seen("nobody", 1)
+    registry.left_will("nobody", "gone")
     registry.connected("nobody")
     registry.disconnected("nobody", "closed")
 

@@ -4071,6 +4071,12 @@ export interface components {
              * @default null
              */
             reason: string | null;
+            /**
+             * Will
+             * @description what the device had asked to be said when it goes
+             * @default null
+             */
+            will: string | null;
         };
         /**
          * LiveDeviceFrame

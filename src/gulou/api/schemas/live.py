@@ -87,6 +87,7 @@ class LiveDevice(View):
     id: str
     change: Literal["connected", "disconnected", "created", "updated", "deleted"]
     reason: str | None = None
+    will: str | None = Field(default=None, description="what the device had asked to be said when it goes")
 
 
 class LiveDeviceFrame(View):
