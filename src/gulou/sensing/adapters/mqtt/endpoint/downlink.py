@@ -11,6 +11,7 @@ from gulou.sensing.adapters.mqtt.codec import (
     PUBREL,
     V5,
     Packet,
+    Properties,
     Publish,
     Qos2Step,
     Reason,
@@ -168,23 +169,32 @@ class Downlink:
 
         Source: MQTT 5.0 §3.3.2.3.3, §3.1.2.11.4.
         """
-        properties = message.properties
-        if message.expires_at_us is not None:
-            left_us = message.expires_at_us - self._clock.now_us()
-            if left_us <= 0:
-                return False
-            properties = {**properties, "message_expiry_interval": min(-(-left_us // SECOND_US), 0xFFFFFFFF)}
-        topic = message.topic
-        known = self._aliases.get(topic)
-        if known is not None:
-            topic, properties = "", {**properties, "topic_alias": known}
-        elif len(self._aliases) < self._most_aliases:
-            properties = {**properties, "topic_alias": len(self._aliases) + 1}
+        left_us = None if message.expires_at_us is None else message.expires_at_us - self._clock.now_us()
+        if left_us is not None and left_us <= 0:
+            return False
+        topic, properties, alias = message.topic, message.properties, 0
+        if self._version == V5:
+            properties = dict(properties)
+            if left_us is not None:
+                properties["message_expiry_interval"] = min(-(-left_us // SECOND_US), 0xFFFFFFFF)
+            if self._most_aliases:
+                topic, alias = self._alias(topic, properties)
         publish = Publish(topic, message.payload, message.qos, message.packet_id, message.retain, again, properties)
         data = encode(publish, self._version)
         if self._largest is not None and len(data) > self._largest:
             return False
-        if known is None and len(self._aliases) < self._most_aliases:
-            self._aliases[topic] = len(self._aliases) + 1
+        if alias:
+            self._aliases[message.topic] = alias
         self._write(data)
         return True
+
+    def _alias(self, topic: str, properties: Properties) -> tuple[str, int]:
+        """Use a topic's alias, or give it one while there are any left: then it counts once the packet has gone."""
+        known = self._aliases.get(topic)
+        if known is not None:
+            properties["topic_alias"] = known
+            return "", 0
+        if len(self._aliases) >= self._most_aliases:
+            return topic, 0
+        properties["topic_alias"] = len(self._aliases) + 1
+        return topic, len(self._aliases) + 1
