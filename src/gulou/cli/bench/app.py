@@ -8,9 +8,11 @@ import msgspec
 import typer
 
 from gulou.cli.bench.history import history
+from gulou.cli.bench.ingest import ingest
 from gulou.cli.bench.log import log
 from gulou.cli.bench.loop import measure_loop
 from gulou.cli.bench.model import LoopPlan
+from gulou.cli.bench.recover import recover
 from gulou.cli.bench.report import Compare, Quick, Runs, Save, finish, say
 from gulou.cli.options import Json
 
@@ -22,7 +24,9 @@ def bench() -> None:
     """Measure how quick this machine is with Gulou."""
 
 
+bench_app.command("ingest")(ingest)
 bench_app.command("log")(log)
+bench_app.command("recover")(recover)
 bench_app.command("history")(history)
 
 
