@@ -139,3 +139,15 @@ def test_packs_are_listed_checked_and_switched(drains):
     assert checked["problems"][0]["line"] >= 1
     escaping = {"name": "../../evil", "files": {"../../../x": "y"}}
     assert drains.client.post("/api/v1/packs/check", json=escaping).json()["ok"] is False
+
+
+def test_a_rule_that_was_put_aside_is_released_by_a_person(drains):
+    judge = drains.services.rules._engine.judges["drains/level"]
+    drains.services.rules._engine._quarantine(judge, "TypeError: defect")
+    aside = drains.client.get("/api/v1/rules/drains/level").json()
+    assert (aside["state"], aside["reason"]) == ("quarantined", "TypeError: defect")
+    assert drains.client.post("/api/v1/rules/drains/level/release").json()["state"] == "active"
+    again = drains.client.post("/api/v1/rules/drains/level/release")
+    assert (again.status_code, again.json()["code"]) == (409, "rules.not_quarantined")
+    entry = drains.client.get("/api/v1/audit", params={"action": "rule.released"}).json()["items"][0]
+    assert (entry["object_id"], entry["details"]["reason"]) == ("drains/level", "TypeError: defect")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["rules"])
 
 Reader = Annotated[Principal, needs("rule.read")]
+Writer = Annotated[Principal, needs("rule.write")]
 _TRIAL_S = 30.0
 
 
@@ -55,6 +56,15 @@ def try_rule(at: At, asker: Reader, entry: RuleTry) -> RuleFirings:
 def explain_detection(at: At, asker: Reader, detection_id: str) -> RuleExplanation:
     """Say what a detection rests on: inputs with their times, conditions, levels."""
     return RuleExplanation(id=detection_id, states=at.rules.explain(detection_id, asker))
+
+
+@router.post("/rules/{pack}/{rule}/release")
+def release_rule(at: At, asker: Writer, pack: str, rule: str) -> RuleView:
+    """Let a rule that was put aside judge again; it begins anew, and what it had raised is cleared."""
+    reason = at.rules.get_rule(pack, rule, asker).quarantined
+    at.rules.release(pack, rule, asker)
+    at.access.audit.record(asker, "rule.released", "rule", f"{pack}/{rule}", {"reason": reason})
+    return _rule_view(at.rules.get_rule(pack, rule, asker))
 
 
 @router.get("/rules/{pack}/{rule}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
+
+import msgspec
 
 from gulou.hub.rules.expression import Expression
 from gulou.hub.rules.texts import Template
@@ -17,7 +19,7 @@ KINDS = ("threshold", "rate", "window", "absence", "geofence", "pattern", "deriv
 GeofenceEvent = Literal["enter", "leave", "inside", "outside"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which entities a rule is about.
 
@@ -33,7 +35,7 @@ class Selection:
     where: Expression | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Level:
     """One switch: goes on when its condition has held for ``hold_us``, off when its way back has for ``clear_hold_us``.
 
@@ -218,7 +220,7 @@ class IncidentTemplate:
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule.
 
@@ -226,6 +228,7 @@ class Rule:
         id: ``<pack>/<name>``.
         version: of its whole text; part of every detection.
         state_version: of what it judges by; states survive a change of anything else (texts, commands).
+        source: its text as data, in MessagePack.
         file, line: where it is written.
     """
 
@@ -249,9 +252,15 @@ class Rule:
     lateness_us: int = 300_000_000
     fresh_us: int | None = None
     expires_us: int | None = None
-    definition: Mapping[str, Any] = field(default_factory=dict)
+    source: bytes = b""
     file: str = ""
     line: int = 0
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """Its text as data."""
+        found: dict[str, Any] = msgspec.msgpack.decode(self.source) if self.source else {}
+        return found
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -285,7 +294,7 @@ class Rule:
         return longest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Watched:
     """What the index needs: which readings of which entities meet a rule."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import threading
 import time
@@ -9,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -80,11 +81,11 @@ class RuleService:
         surroundings: what is known of entities (the context service).
         devices: which device drives an entity (the device registry); None: no commands are proposed.
         intake: where derived readings go; None: derive rules compute in vain.
-        series: the numbers that columns speak of: ``intake.series``.
+        series: the numbers that columns speak of: ``intake.series``. Without it columns must come as readings, and
+            all of them are judged.
     """
 
     name = "rules"
-    takes_columns = True
 
     def __init__(
         self,
@@ -106,8 +107,8 @@ class RuleService:
         self._settings = settings or RuleSettings()
         self._store = RuleStore(database)
         budget = (self._settings.budget_us, self._settings.budget_readings)
-        catalogue = SeriesCatalogue() if series is None else series  # an empty one is false
-        self._engine = Engine(surroundings, devices, catalogue, budget)
+        self._engine = Engine(surroundings, devices, series, budget)
+        self.takes_columns = series is not None
         self._lock = threading.RLock()
         self._changing = threading.RLock()
         """Held while rules change; never asked for by who holds the lock that guards judging."""
@@ -182,6 +183,13 @@ class RuleService:
             self._keep_now()
 
     def _replace(self, pack: str, rules: RuleSet | None) -> None:
+        with _without_collections():
+            self._exchange(pack, rules)
+        if self._started:
+            self._keep_now()
+        self._bus.publish(RuleSetChanged(at_us=self._clock.now_us(), pack=pack, rules=len(rules.rules) if rules else 0))
+
+    def _exchange(self, pack: str, rules: RuleSet | None) -> None:
         change = self._engine.plan(pack, rules.rules if rules is not None else ())
         for judge in change.gone:
             self._forgive(judge.rule.id)
@@ -198,12 +206,11 @@ class RuleService:
             self._sets[pack] = rules
         if self._started:
             self._in_slices(self._engine.watch_known())
-            self._keep_now()
-        self._bus.publish(RuleSetChanged(at_us=self._clock.now_us(), pack=pack, rules=len(rules.rules) if rules else 0))
 
     def _carry_out(self, change: Change) -> None:
-        with self._lock:
-            self._gone.extend(judge.rule.id for judge in change.gone)
+        for start in range(0, len(change.gone), _VIEWS_A_STEP):
+            with self._lock:
+                self._gone.extend([judge.rule.id for judge in change.gone[start : start + _VIEWS_A_STEP]])
         self._in_slices(self._engine.steps(change))
 
     def _in_slices(self, steps: Iterator[None]) -> None:
@@ -574,6 +581,19 @@ class RuleService:
         if len(judges) > _FEW_RULES:
             self._counted = (time.monotonic() + _COUNT_AGAIN_S, found)
         return found
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep the collector of circular garbage from looking through very many new rules, which would stop all threads."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.freeze()
+            gc.enable()
 
 
 def _wait_for(submissions: Iterable[Future[Receipt]]) -> None:

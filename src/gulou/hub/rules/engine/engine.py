@@ -26,6 +26,7 @@ from gulou.hub.rules.engine.lanes import Lanes
 from gulou.hub.rules.engine.levels import LevelsJudge, make_levels_judge
 from gulou.hub.rules.engine.listeners import Index, Listener
 from gulou.hub.rules.engine.pattern import PatternJudge
+from gulou.hub.rules.engine.shards import Shards
 from gulou.hub.rules.engine.state import Occurrence, State
 from gulou.hub.rules.events import Detection
 from gulou.hub.rules.model import SEVERITIES, Absence, Derive, Geofence, Pattern, Rule
@@ -99,7 +100,7 @@ class Engine:
         budget: tuple[float, int] | None = None,
     ) -> None:
         self.surroundings = surroundings
-        self.judges: dict[str, Judge] = {}
+        self.judges: Shards[Judge] = Shards()
         self.dirty: list[tuple[Judge, State]] = []
         self.put_aside: list[Judge] = []
         """Judges that were quarantined since somebody last looked."""
@@ -107,7 +108,7 @@ class Engine:
         self._index = Index(surroundings)
         self._lanes = None if series is None else Lanes(series, self._index)
         self._budget = budget
-        self._packs: dict[str, dict[str, None]] = {}
+        self._packs: dict[str, Shards[None]] = {}
         self._expecting: dict[str, AbsenceJudge] = {}
         self._timers: list[tuple[int, str, str]] = []
         self._now_us = 0
@@ -146,7 +147,7 @@ class Engine:
         """Say what a pack's new rules change. Other threads may judge meanwhile, but not change rules."""
         wanted = {rule.id: rule for rule in rules if rule.enabled}
         change = Change(pack)
-        for rule_id in self._packs.get(pack, ()):
+        for rule_id in self._packs.setdefault(pack, Shards()):
             judge, rule = self.judges[rule_id], wanted.get(rule_id)
             if rule is None or rule.state_version != judge.rule.state_version:
                 change.gone.append(judge)
@@ -180,7 +181,7 @@ class Engine:
     def _employ(self, judge: Judge) -> None:
         rule = judge.rule
         self.judges[rule.id] = judge
-        self._packs.setdefault(rule.pack, {})[rule.id] = None
+        self._packs[rule.pack][rule.id] = None
         self._index.add(judge)
         condition = rule.condition
         if isinstance(judge, AbsenceJudge) and isinstance(condition, Absence) and condition.expect_known:

@@ -29,6 +29,8 @@ KEPT_WORDS = 4
 """LAST_US to COUNT: what a checkpoint keeps of a lane."""
 BLOCK_BITS = 9
 """Lanes are kept in blocks of 512: 16 KiB each."""
+_AHEAD = 128
+"""Lanes that are fetched together."""
 IDLE = 2**62
 """Cursor of a snapshot that is not being taken."""
 NEVER = 2**62
@@ -70,36 +72,40 @@ def sift(
         How many rows are to be judged.
     """
     found = 0
-    for row in range(len(series)):
-        lane = series[row]
-        patience_us = cells[lane, MAX_AGE]
-        if patience_us < 0:
-            continue
-        at_us = observed_us[row]
-        number = value[row]
-        moment_us = at_us if at_us > now_us else now_us
-        if (
-            number > reals[lane, LOW]
-            and number < reals[lane, HIGH]
-            and at_us > cells[lane, LAST_US]
-            and moment_us < cells[lane, UNTIL]
-            and received_us - at_us <= patience_us
-        ):
-            if lane >= cursor and marks[lane] != snapshot:
-                marks[lane] = snapshot
-                shadow[lane, 0] = cells[lane, 4]
-                shadow[lane, 1] = cells[lane, 5]
-                shadow[lane, 2] = cells[lane, 6]
-                shadow[lane, 3] = cells[lane, 7]
-            cells[lane, LAST_US] = at_us
-            reals[lane, BEFORE] = reals[lane, LAST]
-            reals[lane, LAST] = number
-            cells[lane, COUNT] += 1
-            changed[lane >> BLOCK_BITS] = 1
-        else:
-            reals[lane, LOW] = np.inf
-            out[found] = row
-            found += 1
+    patience_us = np.empty(_AHEAD, np.int64)
+    for first in range(0, len(series), _AHEAD):
+        last = min(first + _AHEAD, len(series))
+        for row in range(first, last):  # by itself, so that the processor fetches many lanes at once
+            patience_us[row - first] = cells[series[row], MAX_AGE]
+        for row in range(first, last):
+            if patience_us[row - first] < 0:
+                continue
+            lane = series[row]
+            at_us = observed_us[row]
+            number = value[row]
+            moment_us = at_us if at_us > now_us else now_us
+            if (
+                number > reals[lane, LOW]
+                and number < reals[lane, HIGH]
+                and at_us > cells[lane, LAST_US]
+                and moment_us < cells[lane, UNTIL]
+                and received_us - at_us <= patience_us[row - first]
+            ):
+                if lane >= cursor and marks[lane] != snapshot:
+                    marks[lane] = snapshot
+                    shadow[lane, 0] = cells[lane, 4]
+                    shadow[lane, 1] = cells[lane, 5]
+                    shadow[lane, 2] = cells[lane, 6]
+                    shadow[lane, 3] = cells[lane, 7]
+                cells[lane, LAST_US] = at_us
+                reals[lane, BEFORE] = reals[lane, LAST]
+                reals[lane, LAST] = number
+                cells[lane, COUNT] += 1
+                changed[lane >> BLOCK_BITS] = 1
+            else:
+                reals[lane, LOW] = np.inf
+                out[found] = row
+                found += 1
     return found
 
 

@@ -6,6 +6,7 @@ import math
 
 from gulou.hub.rules.engine.guards import NEVER
 from gulou.hub.rules.engine.judge import Band, Judge
+from gulou.hub.rules.engine.shards import Shards
 from gulou.hub.rules.expression import MappingScope
 from gulou.hub.rules.model import Pattern, Selection, watched_by
 from gulou.hub.rules.ports import Surroundings
@@ -82,7 +83,7 @@ class Index:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        self._by_id: dict[str, tuple[Listener, ...]] = {}
+        self._by_id: Shards[tuple[Listener, ...]] = Shards()
         self._by_type: dict[tuple[str, str | None], dict[Listener, None]] = {}
         self._of_series: dict[tuple[str, str], tuple[Listener, ...]] = {}
 

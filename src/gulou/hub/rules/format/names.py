@@ -19,6 +19,10 @@ class NameBook:
 
     def __init__(self, vocabulary: VocabularySource, tables: Mapping[str, PointTable]) -> None:
         self._types: Mapping[str, Any] = vocabulary.types
+        self._kinds: dict[str, dict[str, str]] = {}
+        self._names: dict[tuple[str, bool, bool], Names] = {}
+        self._attributes: dict[str, Names] = {}
+        self._words: dict[str, frozenset[str]] = {}
         self._tables = tables
 
     def has_type(self, entity_type: str) -> bool:
@@ -30,11 +34,21 @@ class NameBook:
 
     def kinds(self, entity_type: str) -> dict[str, str]:
         """Return property → kind (``measured``, ``relation`` …) of a type; empty for an unknown type."""
-        known = self._types.get(entity_type)
-        return {} if known is None else {name: str(one.kind) for name, one in known.properties.items()}
+        kinds = self._kinds.get(entity_type)
+        if kinds is None:
+            known = self._types.get(entity_type)
+            kinds = {} if known is None else {name: str(one.kind) for name, one in known.properties.items()}
+            self._kinds[entity_type] = kinds
+        return kinds
 
     def of_type(self, entity_type: str, *, this: bool = False, past: bool = True) -> Names:
-        """Return what an expression over readings of a type may name."""
+        """Return what an expression over readings of a type may name; the same object each time."""
+        key = (entity_type, this, past)
+        if key not in self._names:
+            self._names[key] = self._of_type(entity_type, this, past)
+        return self._names[key]
+
+    def _of_type(self, entity_type: str, this: bool, past: bool) -> Names:
         known = self._types.get(entity_type)
         kinds = dict(_EVERY_ENTITY)
         choices: dict[str, tuple[str, ...]] = {}
@@ -48,11 +62,15 @@ class NameBook:
 
     def attributes(self, entity_type: str) -> Names:
         """Return what ``select.where`` may name: attributes, which do not come as a stream of measurements."""
-        names = self.of_type(entity_type, past=False)
-        kinds = self.kinds(entity_type)
-        fixed = {name: kind for name, kind in names.types.items() if kinds.get(name) != "measured"}
-        return Names(fixed, names.choices, {}, owner=entity_type, past=False)
+        if entity_type not in self._attributes:
+            names = self.of_type(entity_type, past=False)
+            kinds = self.kinds(entity_type)
+            fixed = {name: kind for name, kind in names.types.items() if kinds.get(name) != "measured"}
+            self._attributes[entity_type] = Names(fixed, names.choices, {}, owner=entity_type, past=False)
+        return self._attributes[entity_type]
 
-    def words(self, entity_type: str) -> set[str]:
+    def words(self, entity_type: str) -> frozenset[str]:
         """Return the words that a text about an entity of the type may hold."""
-        return {*self.kinds(entity_type), *_EVERY_ENTITY, *TEXT_WORDS}
+        if entity_type not in self._words:
+            self._words[entity_type] = frozenset({*self.kinds(entity_type), *_EVERY_ENTITY, *TEXT_WORDS})
+        return self._words[entity_type]

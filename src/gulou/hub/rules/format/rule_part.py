@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from gulou.hub.rules.curves import PointTable
 from gulou.hub.rules.format.conditions_part import KEYS, ConditionReader
@@ -36,6 +38,8 @@ _TELLING = ("label", "headline", "description", "commands", "incident", "departm
 _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,63}$")
 _MOST_COMMANDS = 16
 _HOUR_US = 3_600_000_000
+_SHARED_KINDS = ("threshold", "rate", "window", "absence")
+_UNLABELLED: Mapping[str, str] = MappingProxyType({})
 _COMMAND_KEYS = ("target", "name", "parameters", "upon", "at", "approval", "effect")
 
 
@@ -78,12 +82,27 @@ class RuleReader:
         select = self._selection(data, kind)
         if select is None:
             return None
-        condition = ConditionReader(source, data, path, self._book, select, self._files).read(kind)
+        condition = self._condition(data, kind, select)
         if condition is None:
             return None
         if isinstance(condition, Pattern):
             select = condition.steps[condition.subject].select
         return self._assemble(data, name, kind, select, condition)
+
+    def _condition(self, data: dict[str, Any], kind: str, select: Selection) -> Condition | None:
+        """Read what is particular to the kind; rules that say the same share it, since there may be very many."""
+        source, key = self._source, None
+        if kind in _SHARED_KINDS:
+            told = {name: data[name] for name in KEYS[kind] if name in data}
+            key = ("condition", kind, select.entity_type, msgspec.msgpack.encode(told, order="sorted"))
+            shared: Condition | None = source.shared.get(key)
+            if shared is not None:
+                return shared
+        before = len(source.problems)
+        condition = ConditionReader(source, data, self._path, self._book, select, self._files).read(kind)
+        if key is not None and condition is not None and len(source.problems) == before:
+            source.shared[key] = condition
+        return condition
 
     def _selection(self, data: dict[str, Any], kind: str) -> Selection | None:
         if kind == "pattern":
@@ -116,7 +135,9 @@ class RuleReader:
             label={
                 language: text.text
                 for language, text in source.templates(data.get("label"), (*path, "label"), ()).items()
-            },
+            }
+            if "label" in data
+            else _UNLABELLED,
             select=select,
             condition=condition,
             category=category,
@@ -130,15 +151,15 @@ class RuleReader:
             lateness_us=source.duration(data, "lateness", path, _lateness_us(condition)),
             fresh_us=source.duration(data, "fresh", path, 0, zero=False) or None,
             expires_us=source.duration(data, "expires", path, 0, zero=False) or None,
-            definition=data,
+            source=msgspec.msgpack.encode(data),
             file=source.document.file,
             line=source.document.position(path)[0],
         )
 
     def _digest(self, data: Mapping[str, Any], used: list[PointTable]) -> str:
         """Identify what the rule judges by; the tables and the area that it uses are part of it."""
-        text = json.dumps([_plain(data), self._files_named(data), repr(used)])
-        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        text = msgspec.json.encode([data, self._files_named(data), repr(used)], order="sorted")
+        return hashlib.blake2b(text, digest_size=6).hexdigest()
 
     def _files_named(self, data: Mapping[str, Any]) -> str:
         area = data.get("area")
@@ -228,12 +249,3 @@ class RuleReader:
 def _lateness_us(condition: Condition) -> int:
     """Whole windows wait so long for stragglers before they are judged; the others can take a straggler at any time."""
     return 5_000_000 if isinstance(condition, Window) and condition.tumbling else 300_000_000
-
-
-def _plain(value: Any) -> Any:
-    """Make data comparable whatever the order of its keys."""
-    if isinstance(value, Mapping):
-        return sorted(([str(key), _plain(one)] for key, one in value.items()), key=lambda pair: str(pair[0]))
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

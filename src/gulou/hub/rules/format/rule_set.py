@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from gulou.hub.rules.curves import PointTable
 from gulou.hub.rules.format.names import NameBook
@@ -66,15 +67,19 @@ class _PackReader:
         self._problems: list[Problem] = []
         self._tables: dict[str, PointTable] = {}
         self._rules: dict[str, Rule] = {}
+        self._book = NameBook(vocabulary, self._tables)
+        self._shared: dict[Any, Any] = {}
 
     def read(self) -> RuleSet:
-        sources = [source for path in self._rule_paths() if (source := self._open(path)) is not None]
-        for source in sources:  # tables first: a rule may use one of another file
-            self._read_tables(source)
-        for source in sources:
-            self._read_rules(source)
-        for source in sources:
-            self._problems.extend(source.problems)
+        paths, opened = self._rule_paths(), dict[str, Source | None]()
+        for path in paths:  # tables first: a rule may use one of another file
+            if "tables:" in self._files[path]:
+                opened[path] = self._open_with_tables(path)
+        for path in paths:  # one after the other: with their positions, very many rules would fill the memory
+            source = opened.pop(path) if path in opened else self._open_with_tables(path)
+            if source is not None:
+                self._read_rules(source)
+                self._problems.extend(source.problems)
         if not self._problems:
             self._check_cycles()
         if self._problems:
@@ -92,7 +97,13 @@ class _PackReader:
         except Invalid as error:
             self._problems.extend(problems_of(error))
             return None
-        return Source(document, self._files[path])
+        return Source(document, self._files[path], self._shared)
+
+    def _open_with_tables(self, path: str) -> Source | None:
+        source = self._open(path)
+        if source is not None:
+            self._read_tables(source)
+        return source
 
     def _read_tables(self, source: Source) -> None:
         data = source.mapping(source.document.data, ())
@@ -107,9 +118,8 @@ class _PackReader:
 
     def _read_rules(self, source: Source) -> None:
         data = source.document.data if isinstance(source.document.data, dict) else {}
-        book = NameBook(self._vocabulary, self._tables)
         for index, raw in enumerate(source.listing(data.get("rules"), ("rules",), _MOST_RULES)):
-            rule = RuleReader(source, ("rules", index), self._pack, book, self._tables, self._files).read(raw)
+            rule = RuleReader(source, ("rules", index), self._pack, self._book, self._tables, self._files).read(raw)
             if rule is None:
                 continue
             if rule.id in self._rules:

@@ -21,10 +21,12 @@ class Source:
 
     Args:
         text: the document's text, to point into expressions.
+        shared: what rules of the same pack have in common: expressions and texts that are compiled once.
     """
 
-    def __init__(self, document: Document, text: str) -> None:
+    def __init__(self, document: Document, text: str, shared: dict[Any, Any] | None = None) -> None:
         self.document = document
+        self.shared: dict[Any, Any] = {} if shared is None else shared
         self.problems: list[Problem] = []
         self._lines = text.splitlines()
 
@@ -135,7 +137,16 @@ class Source:
         if value is None:
             return None
         text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else self.text(value, path)
-        return None if text is None else self.attempt(path, lambda: compile_expression(text, names, want))
+        if text is None:
+            return None
+        key = ("expression", text, id(names), want)
+        found: Expression | None = self.shared.get(key)
+        if found is None:
+            found = self.attempt(path, lambda: compile_expression(text, names, want))
+            if found is not None:
+                self.shared[key] = found
+                self.shared["names", id(names)] = names  # kept, so that no other gets its number
+        return found
 
     def day(self, value: object, path: Path) -> str | None:
         """Read a date; as text, since that is what the YAML reader leaves it."""
@@ -158,9 +169,19 @@ class Source:
             here = (*path, language) if not isinstance(value, str) else path
             text = self.text(texts.get(language), here)
             if text is not None:
-                template = self.attempt(here, lambda text=text: compile_text(text, words, any_step=steps))  # type: ignore[misc]
+                template = self._template(text, here, words, steps)
                 if template is not None:
                     found[language] = template
         if texts and "en" not in texts:
             self.complain(path, "document.missing_key", key="en")
+        return self.shared.setdefault(("texts", *((one, text.text) for one, text in found.items())), found)  # type: ignore[no-any-return]
+
+    def _template(self, text: str, path: Path, words: Collection[str], steps: Collection[str]) -> Template | None:
+        key = ("text", text, words if isinstance(words, frozenset) else None)
+        if steps or key[2] is None or key not in self.shared:
+            template = self.attempt(path, lambda: compile_text(text, words, any_step=steps))
+            if steps or key[2] is None or template is None:
+                return template
+            self.shared[key] = template
+        found: Template = self.shared[key]
         return found
