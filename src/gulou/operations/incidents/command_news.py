@@ -45,7 +45,7 @@ class CommandNews:
         """Follow commands that warnings or incidents caused, in one transaction."""
         messages: list[Message] = []
         with self._guard:
-            with store.writing(self._database) as connection:
+            with store.writing(self._database) as connection, self._incidents.gathering(connection):
                 early = self._follow(connection, news, messages)
             for message in early:
                 self._keep_early(message)

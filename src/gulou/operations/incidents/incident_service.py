@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from gulou.access import Principal
+from gulou.access import AuditDraft, Principal
 from gulou.connectivity.bus import Bus
 from gulou.kernel import SECOND_US, Clock, Conflict, Invalid, NotFound, new_id
 from gulou.kernel.geometry import distance_m
@@ -54,6 +55,7 @@ class IncidentService:
         self._audit = audit
         self._settings = settings or IncidentSettings()
         self._tidied_us = 0
+        self._drafts: dict[int, list[AuditDraft]] = {}  # by transaction
 
     # ---- people
 
@@ -332,6 +334,16 @@ class IncidentService:
 
     # ---- what warnings do, inside their transaction
 
+    @contextmanager
+    def gathering(self, connection: Connection) -> Iterator[None]:
+        """Write the audit records of many changes together, at the end of a block of one transaction."""
+        drafts = self._drafts[id(connection)] = list[AuditDraft]()
+        try:
+            yield
+            self._audit.record_all(drafts, connection)
+        finally:
+            del self._drafts[id(connection)]
+
     def take_warning(
         self,
         connection: Connection,
@@ -464,7 +476,12 @@ class IncidentService:
         text: dict[str, str] | None = None,
     ) -> TimelineEntry:
         told = {key: value for key, value in details.items() if value is not None}
-        self._audit.record(principal, f"incident.{kind}", "incident", incident.id, told, connection=connection)
+        draft = AuditDraft(principal, f"incident.{kind}", "incident", incident.id, told)
+        gathered = self._drafts.get(id(connection))
+        if gathered is None:
+            self._audit.record_all([draft], connection)
+        else:
+            gathered.append(draft)
         values = {
             "at_us": now_us,
             "kind": kind,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from gulou.access import Principal
+from gulou.access import AuditDraft, Principal
 from gulou.connectivity.commands import Command, CommandRequest
 
 
@@ -23,6 +24,9 @@ class AuditTrail(Protocol):
         *,
         connection: Connection | None = None,
     ) -> None: ...
+
+    def record_all(self, entries: Iterable[AuditDraft], connection: Connection) -> None:
+        """Record many in an open transaction, in order."""
 
 
 class CommandDesk(Protocol):

@@ -49,6 +49,24 @@ T = TypeVar("T")
 LONGEST_TIMELINE = 100_000
 _ASKED_AT_ONCE = 400
 MOST_PER_PAGE = 1_000
+_OPEN = incidents.c.kind == bindparam("kind"), incidents.c.state != "closed"
+_SINCE = incidents.c.opened_at_us >= bindparam("since_us")
+_ABOUT = incidents.c.entity_id == bindparam("entity")
+_NEAR = and_(
+    incidents.c.longitude.between(bindparam("west"), bindparam("east")),
+    incidents.c.latitude.between(bindparam("south"), bindparam("north")),
+)
+_NEWEST_OPEN = select(incidents.c.body).order_by(incidents.c.opened_at_us.desc()).limit(100).with_for_update()
+_OPEN_ABOUT = _NEWEST_OPEN.where(*_OPEN, _SINCE, _ABOUT)
+_OPEN_NEAR = _NEWEST_OPEN.where(*_OPEN, _SINCE, or_(_ABOUT, _NEAR))
+_GROWN = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("which"))
+    .values(timeline_length=incidents.c.timeline_length + 1)
+    .returning(incidents.c.timeline_length)
+)
+_NEW_LINE = insert(incident_timeline)
+# Statements of every warning are made once: to make one costs more than to run it.
 
 
 @contextmanager
@@ -297,19 +315,11 @@ def find_open_near(
     connection: Connection, kind: str, since_us: int, entity_id: str, box: tuple[float, float, float, float] | None
 ) -> list[Incident]:
     """Return open incidents of a kind about an entity, or inside a box (west, south, east, north); newest first."""
-    column = incidents.c
-    place: ColumnElement[bool] = column.entity_id == entity_id
+    asked: dict[str, Any] = {"kind": kind, "since_us": since_us, "entity": entity_id}
     if box is not None:
-        west, south, east, north = box
-        place = or_(place, and_(column.longitude.between(west, east), column.latitude.between(south, north)))
-    query = (
-        select(column.body)
-        .where(column.kind == kind, column.state != "closed", column.opened_at_us >= since_us, place)
-        .order_by(column.opened_at_us.desc())
-        .limit(100)
-        .with_for_update()
-    )
-    return [msgspec.convert(row.body, Incident) for row in connection.execute(query)]
+        asked |= dict(zip(("west", "south", "east", "north"), box, strict=True))
+    rows = connection.execute(_OPEN_ABOUT if box is None else _OPEN_NEAR, asked)
+    return [msgspec.convert(row.body, Incident) for row in rows]
 
 
 def find_pressing(connection: Connection, now_us: int, limit: int = 200) -> list[Incident]:
@@ -344,13 +354,10 @@ def list_incidents(
 
 def add_entry(connection: Connection, incident_id: str, values: dict[str, Any]) -> TimelineEntry:
     """Append a line to a timeline; raises Conflict ``incident.timeline_full``."""
-    column = incidents.c
-    grown = update(incidents).where(column.id == incident_id).values(timeline_length=column.timeline_length + 1)
-    connection.execute(grown)
-    number = connection.execute(select(column.timeline_length).where(column.id == incident_id)).scalar_one()
+    number = int(connection.execute(_GROWN, {"which": incident_id}).scalar_one())
     if number > LONGEST_TIMELINE:
         raise Conflict("incident.timeline_full", incident_id=incident_id, limit=LONGEST_TIMELINE)
-    connection.execute(insert(incident_timeline).values(incident_id=incident_id, number=number, **values))
+    connection.execute(_NEW_LINE, {"incident_id": incident_id, "number": number, **values})
     return TimelineEntry(id=f"{incident_id}-{number}", incident_id=incident_id, number=number, **values)
 
 
@@ -386,10 +393,11 @@ def _parts(items: list[T]) -> Iterator[list[T]]:
 
 def _save(connection: Connection, table: Table, row_id: str, version: int, columns: dict[str, Any]) -> None:
     if version == 1:
-        connection.execute(insert(table).values(id=row_id, **columns))
+        connection.execute(insert(table), {"id": row_id, **columns})
         return
-    written = update(table).where(table.c.id == row_id, table.c.version == version - 1).values(**columns)
-    if connection.execute(written).rowcount != 1:
+    where = (table.c.id == bindparam("which"), table.c.version == bindparam("before"))
+    written = update(table).where(*where)
+    if connection.execute(written, {**columns, "which": row_id, "before": version - 1}).rowcount != 1:
         raise Conflict("incident.changed_meanwhile", id=row_id)
 
 

@@ -179,7 +179,7 @@ class WarningService:
     def _take(self, detections: list[Detection]) -> None:
         messages: list[Message] = []
         warnings: dict[str, Warning] = {}
-        with self._guard, store.writing(self._database) as connection:
+        with self._guard, store.writing(self._database) as connection, self._incidents.gathering(connection):
             batch = WarningBatch(connection, detections)
             for detection in detections:
                 if batch.has_seen(detection):
