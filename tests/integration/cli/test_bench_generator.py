@@ -65,7 +65,8 @@ async def judge(port):
 def roster(port, secret="x", single=False):
     first = RosterGateway("gateway-0", secret, ["sensor-0", "sensor-2"], [("probe-0", "pump-0"), ("probe-2", "pump-2")])
     second = RosterGateway("gateway-1", secret, ["sensor-1"], [("probe-1", "pump-1")])
-    return Roster("127.0.0.1", port, [first, second], single)
+    silent = RosterGateway("gateway-2", secret, [], [])
+    return Roster("127.0.0.1", port, [first, second, silent], single)
 
 
 @pytest.mark.parametrize("single", [False, True])

@@ -87,6 +87,11 @@ class Load:
         count = len(peers)
         self._single = single
         self._connections = [Connection(number, peer) for number, peer in enumerate(peers)]
+        self._senders = [
+            connection
+            for connection, gateway in zip(self._connections, roster.gateways, strict=True)
+            if gateway.sensors
+        ]
         self._by_descriptor = {one.socket.fileno(): one for one in self._connections}
         self._poll = select.epoll()
         for descriptor in self._by_descriptor:
@@ -283,8 +288,10 @@ class Load:
             self._probes += [(number, name, pump) for pump, (number, name) in self._probe_of.items() if name == probe]
 
     def _send_due(self, due: int, now_ns: int) -> None:
-        """Divide what is due among the connections."""
-        count = len(self._connections)
+        """Divide what is due among the connections that have sensors."""
+        count = len(self._senders)
+        if not count:
+            return
         if self._single:
             self._send_singles(min(due, _MOST_TOGETHER), now_ns)
             return
@@ -292,21 +299,19 @@ class Load:
         for offset in range(count):
             wanted = share + (1 if offset < rest else 0)
             if wanted:
-                self._send_some(
-                    self._connections[(self._turn_of + offset) % count], min(wanted, _MOST_TOGETHER), now_ns
-                )
+                connection = self._senders[(self._turn_of + offset) % count]
+                self._send_some(connection, min(wanted, _MOST_TOGETHER), now_ns)
         self._turn_of = (self._turn_of + rest) % count
 
     def _send_singles(self, due: int, now_ns: int) -> None:
         """Send one reading a packet, the connections in turn."""
-        count = len(self._connections)
+        count = len(self._senders)
         view = memoryview(self._out)  # type: ignore[arg-type]
         for _ in range(due):
-            number = self._turn_of
-            self._turn_of = (number + 1) % count
-            end, made = self._build(0, number, 1, now_ns)
+            connection = self._senders[self._turn_of]
+            self._turn_of = (self._turn_of + 1) % count
+            end, made = self._build(0, connection.number, 1, now_ns)
             if made:
-                connection = self._connections[number]
                 connection.send(view[:end])
                 if connection.queue:
                     connection.flush()
