@@ -304,7 +304,7 @@ class _Asked:
         self._files = [file for file in snapshot.files if _may_hold(file, query)]
         self._covered: list[LakeFile] = []
         self.rolled: dict[Unit, list[LakeFile]] = {}
-        self._window = (0, 0)
+        self._span = self._window = (0, 0)
         self._unit_us = 1
 
     def use_rollups(self, edges: Sequence[int]) -> None:
@@ -323,6 +323,7 @@ class _Asked:
                     self._unit_us, self._window = width, (start, end)
         if not units:
             return
+        self._span = from_us, to_us
         start, end = self._window
         one_series = query.id_glob is not None and not _is_glob(query.id_glob)
         if one_series and units[0] != "day":
@@ -382,7 +383,12 @@ class _Asked:
         start, end = self._window
         width = self._unit_us
         sources = []
-        edge = [file for file in self._covered if file.first_us < start or file.last_us >= end]
+        from_us, to_us = self._span
+        edge = [
+            file
+            for file in self._covered
+            if (from_us < start and file.first_us < start) or (end < to_us and end <= file.last_us)
+        ]
         outside = f"(epoch_us(observed_at) < {start:d} OR epoch_us(observed_at) >= {end:d})"
         if edge:
             sources.append(f"SELECT * FROM ({self._source('edge_files', edge)}) WHERE {outside} AND {where}")

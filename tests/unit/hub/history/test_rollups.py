@@ -142,7 +142,9 @@ def files_of(service, query):
     )
     asked.use_rollups(edges)
     asked.definitions()
-    return {unit for unit, files in asked.rolled.items() if files}, len(asked.parameters.get("files", ()))
+    return {unit for unit, files in asked.rolled.items() if files}, sum(
+        len(files) for name, files in asked.parameters.items() if name.endswith("files")
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,6 +162,17 @@ def test_a_query_takes_the_largest_unit_that_its_steps_are_made_of(tmp_path, ask
     query = AggregateQuery(property="flow", function="sum", **asked)
     assert files_of(service, query) == (units, 0 if units else 1)
     assert math.fsum(bucket.value for bucket in service.aggregate(query)) == 4 * sum(m % 7 for m in range(0, 1440, 5))
+    service.close()
+
+
+def test_only_what_lies_outside_whole_steps_is_read_itself(tmp_path):
+    service = filled(tmp_path)
+    day = {"property": "flow", "every": "1h", "function": "count"}
+    aligned = AggregateQuery(**day, from_us=T0 + HOUR_US, to_us=T0 + 25 * HOUR_US)
+    askew = AggregateQuery(**day, from_us=T0 + HOUR_US + 10 * MINUTE_US, to_us=T0 + 25 * HOUR_US)
+    assert files_of(service, aligned) == ({"hour"}, 0)
+    assert files_of(service, askew) == ({"hour"}, 1)
+    assert [sum(b.count for b in service.aggregate(one)) for one in (aligned, askew)] == [576, 572]
     service.close()
 
 
