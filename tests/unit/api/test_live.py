@@ -81,7 +81,9 @@ def test_warnings_incidents_commands_and_devices_are_pushed(drains, level):
         assert next_of(socket, "incident")["item"]["warning_ids"] == [warning["id"]]
         drains.services.devices.set_credentials("pump-1", Principal.system("test"))  # is not told
         drains.services.devices.connected("pump-1")
-        assert next_of(socket, "device")["items"] == [{"id": "pump-1", "change": "connected", "reason": None}]
+        assert next_of(socket, "device")["items"] == [
+            {"id": "pump-1", "change": "connected", "reason": None, "will": None}
+        ]
 
 
 def test_the_ledger_is_pushed_when_it_moves(drains, level):
