@@ -86,6 +86,8 @@ class Load:
         self._ending = threading.Event()
         self._acknowledged: list[Sent] = []
         self._waiting: dict[int, Sent] = {}
+        self._early: set[int] = set()
+        """Acknowledged before the sender knew the number."""
         self._due: deque[tuple[float, str]] = deque((0.0, name) for name in (*order.sensors, *order.probes))
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=order.gateway, clean_session=False, reconnect_on_failure=True
@@ -131,16 +133,26 @@ class Load:
             if not sensor or self._ending.is_set():
                 continue
             sent = self._teller.next(sensor, crosses=sensor in probes)
-            with self._guard:  # the answer waits until the number is known
-                info = self._client.publish(f"gulou/{sensor}/readings", _payload(sent), qos=1)
-                self._waiting[info.mid] = sent
+            mid = self._client.publish(f"gulou/{sensor}/readings", _payload(sent), qos=1).mid
+            with self._guard:  # never while publishing: the client answers under a lock that publishing wants
+                if mid in self._early:
+                    self._early.remove(mid)
+                    self._note(sent)
+                else:
+                    self._waiting[mid] = sent
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
         with self._guard:
             sent = self._waiting.pop(mid, None)
-            if sent is not None:
-                self._acknowledged.append(sent)
-                self._due.append((time.monotonic() + self._order.pause_s, sent.sensor))
+            if sent is None:
+                self._early.add(mid)
+            else:
+                self._note(sent)
+
+    def _note(self, sent: Sent) -> None:
+        """Take an acknowledgement, and let the sensor send again; with the guard held."""
+        self._acknowledged.append(sent)
+        self._due.append((time.monotonic() + self._order.pause_s, sent.sensor))
 
     def _send_http(self, device: str, secret: str) -> None:
         with httpx.Client(auth=(device, secret), timeout=_ANSWER_WITHIN_S, trust_env=False) as client:
