@@ -47,7 +47,9 @@ class LoopPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def made_quick(self) -> LoopPlan:
         """Return a plan that takes less than a minute."""
-        return msgspec.structs.replace(self, step_s=2.0, run_s=4.0, runs=1, series=2_000, rules=2_000, probes=100)
+        return msgspec.structs.replace(
+            self, first_rate_per_s=25_000.0, step_s=1.5, run_s=4.0, runs=1, series=2_000, rules=2_000, probes=100
+        )
 
 
 class RosterGateway(msgspec.Struct, frozen=True):
