@@ -14,6 +14,7 @@ from gulou.cli.bench.loop import measure_loop
 from gulou.cli.bench.model import LoopPlan
 from gulou.cli.bench.recover import recover
 from gulou.cli.bench.report import Compare, Quick, Runs, Save, finish, say
+from gulou.cli.bench.rules import rules
 from gulou.cli.options import Json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure how quick this machine is with Gulou.")
@@ -27,6 +28,7 @@ def bench() -> None:
 bench_app.command("ingest")(ingest)
 bench_app.command("log")(log)
 bench_app.command("recover")(recover)
+bench_app.command("rules")(rules)
 bench_app.command("history")(history)
 
 

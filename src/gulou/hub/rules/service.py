@@ -35,9 +35,9 @@ from gulou.records import Database
 _DAY_US = 86_400 * SECOND_US
 _WATCH_EVERY_US = 600 * SECOND_US
 _MOST_UNKEPT = 100_000
-_SLICE_NS = 1_000_000
+_SLICE_NS = 300_000
 """How long the service's lock is held in one go for what can be done in steps."""
-_BREATH_S = 0.0005
+_BREATH_S = 0.001
 """Between two such steps, so that who waits for the lock gets it."""
 _BLOCKS_A_STEP = 32
 _VIEWS_A_STEP = 200
