@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gulou.kernel.clock import to_rfc3339
 
-TYPE, PROPERTY = "WaterLevelObserved", "waterLevel"
+TYPE, PROPERTY = "WeatherObserved", "temperature"  # which no rule of the built-in packs judges
 _CONTENT = {
     "arrow": "application/vnd.apache.arrow.stream",
     "line": "text/plain",

@@ -44,7 +44,7 @@ def test_every_row_has_the_time_that_was_stamped(form, read):
     body = Body(form, range(5, 12), 1)
     first = read(bytes(body.stamp(AT_US)))
     later = read(bytes(body.stamp(AT_US + 1_000_001)))
-    assert [row[0] for row in first] == [f"urn:ngsi-ld:WaterLevelObserved:bench-{n:07d}" for n in range(5, 12)]
+    assert [row[0] for row in first] == [f"urn:ngsi-ld:WeatherObserved:bench-{n:07d}" for n in range(5, 12)]
     assert {row[3] for row in first} == {AT_US}
     assert [row[:3] for row in later] == [row[:3] for row in first]
     assert {row[3] for row in later} == {AT_US + 1_000_001}
