@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 _log = logging.getLogger(__name__)
-_LONG_S = 0.5
+_LONG_S = 3.0
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,14 +37,15 @@ def compiled(*signatures: str) -> Callable[[F], F]:
         wanted = list(signatures) if signatures else None
         begun = time.perf_counter()
         made = numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False)(function)
-        _tell(time.perf_counter() - begun)
+        if made.stats.cache_misses:  # read from disk it may take as long where the machine is busy
+            _tell(time.perf_counter() - begun)
         return cast(F, made)
 
     return decorate
 
 
 def _tell(took_s: float) -> None:
-    """Say once why a first start takes long; ``make setup`` compiles beforehand."""
+    """Say once why a first start takes long; ``make setup`` compiles beforehand (reading what is kept takes some ms)."""
     global _told  # noqa: PLW0603
     if took_s > _LONG_S and not _told:
         _told = True
