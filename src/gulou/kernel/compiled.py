@@ -45,7 +45,7 @@ def compiled(*signatures: str) -> Callable[[F], F]:
 
 
 def _tell(took_s: float) -> None:
-    """Say once why a first start takes long; ``make setup`` compiles beforehand (reading what is kept takes some ms)."""
+    """Say once why a first start takes long; ``make setup`` compiles beforehand."""
     global _told  # noqa: PLW0603
     if took_s > _LONG_S and not _told:
         _told = True
