@@ -92,11 +92,17 @@ class RunningGulou:
         return self.said["mqtt_port"]
 
     def kill(self) -> None:
-        """``kill -9``: no chance to tidy up."""
+        """``kill -9`` of every process: no chance to tidy up."""
         assert self.process is not None
-        self.process.kill()
+        pids = [self.process.pid, *(pid for name in ("engine", "web") if (pid := self.pid_of(name)) is not None)]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
         self._close()
+
+    def pid_of(self, part: str) -> int | None:
+        """The process of a part, ``engine`` or ``web``, as it is announced now; None while it is being started."""
+        return json.loads((self.data / "server.json").read_bytes()).get(f"{part}_pid")
 
     def stop(self) -> int:
         assert self.process is not None

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import gulou
-from gulou.cli import accounts, devices, log, new, pack, show, user
+from gulou.cli import devices, new, pack, show, user
 from gulou.cli.client import RemoteProblem
 from gulou.cli.demo import demo, simulate
 from gulou.cli.doctor import doctor
@@ -41,8 +41,6 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(pack.app, name="pack")
 app.add_typer(new.app, name="new")
 app.add_typer(user.app, name="user")
-app.add_typer(log.app, name="log")
-app.add_typer(accounts.app, name="accounts")
 app.command()(doctor)
 app.command()(simulate)
 
@@ -67,17 +65,28 @@ def entry(
 
 
 def complete_app() -> typer.Typer:
-    """Return the whole command; benchmarks are imported only here."""
+    """Return the whole command; what carries half the platform with it is imported only here."""
+    from gulou.cli import accounts, log
     from gulou.cli.bench import bench_app
 
+    app.add_typer(log.app, name="log")
+    app.add_typer(accounts.app, name="accounts")
     app.add_typer(bench_app, name="bench")
     return app
+
+
+def _needed() -> typer.Typer:
+    """Return the whole command, or as much as the one that is called needs: a supervisor lives long and stays small."""
+    named = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    light = [one.name or getattr(one.callback, "__name__", "") for one in app.registered_commands]
+    light += [str(one.name) for one in app.registered_groups]
+    return app if named in light else complete_app()
 
 
 def main() -> None:
     """Run a command; every error ends in one clear line and an exit code."""
     try:
-        complete_app()()
+        _needed()()
     except KeyboardInterrupt:
         sys.exit(130)
     except RemoteProblem as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -13,10 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gulou.cli import show
+from gulou.cli.door import bind
 from gulou.cli.options import Data, Json
+from gulou.cli.orders import Orders
 from gulou.cli.place import Place, Running
-from gulou.cli.run import Host, MqttPort, Port, announce, stop_on_signal, tune_interpreter
-from gulou.kernel.errors import Fault, NotFound
+from gulou.cli.run import Host, MqttPort, Port, announce, serving, stop_on_signal
+from gulou.cli.settings import ServerSettings
+from gulou.cli.supervisor import order_once
+from gulou.kernel.errors import NotFound
 
 if TYPE_CHECKING:
     from gulou.cli.platform import Platform
@@ -45,28 +50,46 @@ def demo(
 
     A cloudburst comes 40 seconds after the start: sign in, watch the map, say yes to the pump.
     """
-    from gulou.cli.serve import Server
-    from gulou.cli.settings import ServerSettings
-
     place = Place.chosen(data)
     settings = ServerSettings.load(place, host=host, port=port)
     stopped = stop_on_signal()
+    city = place.root / "demo"
+    password = _make_city(place, settings, city, devices, seed)
     chosen = mqtt_port if mqtt_port is not None else _free_mqtt_port()
-    with Server(place, listen=True, settings=settings, mqtt_port=chosen) as server:
-        tune_interpreter()
-        city = place.root / "demo"
-        build(server.platform, place, city, devices=devices, seed=seed)
-        announce(server, as_json)
+    with serving(place, settings, chosen) as server:
+        announce(server, as_json, password)
         simulation = Simulation(city, server.running, speed=speed, storm=storm, storm_after_s=storm_after)
         try:
-            while not stopped.wait(1.0):
-                simulation.keep_running()
-                if server.died():
-                    raise Fault("server.died")
+            server.watch(stopped, simulation.keep_running)
         finally:
             simulation.stop()
     if not as_json:
         show.errors.print("Stopped; everything acknowledged is kept.")
+
+
+def _make_city(place: Place, settings: ServerSettings, city: Path, devices: int, seed: int) -> str | None:
+    """Make and register the city where it is not there yet, in a process that ends; return the first admin's password.
+
+    A port that is taken is told before that, not a minute later.
+    """
+    if is_built(city, devices, seed):
+        return None
+    bind(settings.host, settings.port, "--port").close()
+
+    def orders(report: int) -> Orders:
+        given = settings.model_dump(mode="json")
+        return Orders(part="city", data=str(place.root), settings=given, report=report, devices=devices, seed=seed)
+
+    return order_once(orders, "city").password
+
+
+def is_built(city: Path, devices: int, seed: int) -> bool:
+    """Say whether just this city has been made and registered."""
+    try:
+        made = json.loads((city / "registered").read_text(encoding="ascii") or "{}")
+    except (OSError, ValueError):
+        return False
+    return bool(made == {"devices": devices, "seed": seed})
 
 
 def simulate(
@@ -86,21 +109,17 @@ def simulate(
 
 
 def build(platform: Platform, place: Place, city: Path, *, devices: int, seed: int) -> None:
-    """Make the city's files and register its devices and entities; a city that is there already is left as it is."""
+    """Make the city's files and register its devices and entities; again is harmless."""
     from gulou.access import Principal
     from gulou.cli.provisioning import register_city
     from gulou.sensing.simulation import SimulationSettings, build_city
-    from gulou.sensing.simulation.provision import provision, read_settings
+    from gulou.sensing.simulation.provision import provision
 
     wanted = SimulationSettings(devices=devices, seed=seed)
-    if (city / "simulation.json").is_file():
-        present = read_settings(city)
-        if (present.devices, present.seed) == (wanted.devices, wanted.seed) and (city / "registered").exists():
-            return
     made = provision(build_city(wanted), city)
     shutil.copy(made.base_map, place.maps / "base.geojson")
     register_city(platform, made, Principal.system("demo"))
-    (city / "registered").touch()
+    (city / "registered").write_text(json.dumps({"devices": devices, "seed": seed}), encoding="ascii")
 
 
 class Simulation:

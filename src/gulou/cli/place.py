@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,20 +19,27 @@ from gulou.kernel.errors import Conflict, Fault, Invalid
 
 LAYOUT = 1
 _DEFAULT = "gulou-data"
+_ORPHANS_END_WITHIN_S = 45.0
 
 
 class Running(msgspec.Struct, frozen=True):
     """A server that runs on a data directory; written with mode 0600, for this user's commands only.
 
     Args:
+        pid: of the supervisor, or of the one process.
         url: ``http://127.0.0.1:8765``.
         token: API token of the local command line, valid while that server runs.
+        ingest_url: where the engine takes HTTP ingest itself.
+        engine_pid, web_pid: None while that one is being started, or where one process is all.
     """
 
     pid: int
     url: str
     token: str
     mqtt_port: int | None = None
+    ingest_url: str | None = None
+    engine_pid: int | None = None
+    web_pid: int | None = None
 
 
 class Place:
@@ -50,6 +59,10 @@ class Place:
         self.packs = root / "packs"
         self.adapters = root / "adapters"
         self.settings = root / "city.toml"
+        self.run = root / "run"
+        self.bridge = self.run / "engine.sock"
+        self.ingest = self.run / "ingest.sock"
+        self.token = self.run / "token"
         self._lock: IO[str] | None = None
 
     @classmethod
@@ -66,6 +79,7 @@ class Place:
         """
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # hashes, tokens and readings: nobody else's
+            self.run.mkdir(mode=0o700, exist_ok=True)
             for part in (self.log, self.history, self.maps, self.packs, self.adapters):
                 part.mkdir(exist_ok=True)
             lock = (self.root / "lock").open("a+", encoding="ascii")
@@ -73,37 +87,60 @@ class Place:
             raise Invalid("data.not_a_directory", path=str(self.root)) from None
         except OSError as error:
             raise Invalid("data.not_writable", path=str(self.root), detail=error.strerror or "") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._take(lock):
             lock.close()
             running = self.running()
             raise Conflict("data.in_use", path=str(self.root), pid=running.pid if running else "?") from None
         self._lock = lock
         self._check_layout()
 
+    def _take(self, lock: IO[str]) -> bool:
+        """Lock; where who holds it is only what a killed supervisor has left, wait until that has ended."""
+        deadline = time.monotonic() + _ORPHANS_END_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held = self._announced()
+                if held is None or _is_alive(held.pid) or time.monotonic() > deadline:
+                    return False
+                time.sleep(0.05)
+            else:
+                return True
+
+    def lock_number(self) -> int:
+        """Return the lock's file descriptor: who inherits it holds the directory too."""
+        if self._lock is None:
+            raise Fault("data.not_writable", path=str(self.root), detail="not held")
+        return self._lock.fileno()
+
     def release(self) -> None:
         """Give it back."""
         self._running_file.unlink(missing_ok=True)
+        (self.run / "checked").unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def running(self) -> Running | None:
         """Return the server that runs on this directory, or None."""
+        held = self._announced()
+        return held if held is not None and _is_alive(held.pid) and self._is_locked() else None
+
+    def _announced(self) -> Running | None:
         try:
-            held = msgspec.json.decode(self._running_file.read_bytes(), type=Running)
+            return msgspec.json.decode(self._running_file.read_bytes(), type=Running)
         except (OSError, msgspec.DecodeError):
             return None
-        return held if self._is_locked() else None
 
     def announce(self, running: Running) -> None:
         """Let this user's commands find the server."""
-        path = self._running_file
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fresh = self._running_file.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(running))
+        fresh.replace(self._running_file)
 
     @property
     def _running_file(self) -> Path:
@@ -128,6 +165,27 @@ class Place:
         if found > LAYOUT:
             raise Conflict("data.newer", path=str(self.root), found=found, known=LAYOUT)
 
+    def listen_locally(self, path: Path) -> socket.socket:
+        """Open a socket file for processes of this user; one that a killed process left is replaced.
+
+        Raises:
+            Invalid: ``data.path_too_long``.
+        """
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            door.bind(str(path))
+        except OSError as error:
+            door.close()
+            raise Invalid("data.path_too_long", path=str(path), detail=str(error)) from None
+        finally:
+            os.umask(before)
+        door.listen(1024)
+        door.setblocking(False)
+        return door
+
     @contextmanager
     def preparing(self) -> Iterator[None]:
         """Keep this installation's other process from making or changing tables meanwhile."""
@@ -135,10 +193,24 @@ class Place:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def check_records(self) -> None:
-        """Raise Fault ``data.damaged`` when the record store is not sound; takes a moment on a large one."""
+    def check_records(self, supervisor: int | None = None) -> None:
+        """Raise Fault ``data.damaged`` when the record store is not sound; takes a moment on a large one.
+
+        Args:
+            supervisor: process id of who started this process; looked at once for all that it starts.
+        """
+        checked = self.run / "checked"
         if not self.records.exists():
             return
+        if supervisor is not None:
+            if checked.exists() and checked.read_text(encoding="ascii") == str(supervisor):
+                return
+            self._check_records()
+            checked.write_text(str(supervisor), encoding="ascii")
+            return
+        self._check_records()
+
+    def _check_records(self) -> None:
         try:
             with sqlite3.connect(f"file:{self.records}?mode=ro", uri=True) as connection:
                 (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -146,3 +218,18 @@ class Place:
             answer = str(error)
         if answer != "ok":
             raise Fault("data.damaged", path=str(self.records), detail=answer)
+
+
+def _is_alive(pid: int) -> bool:
+    """Say whether a process is there; one that has ended and only waits to be noticed is not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state != "Z"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gulou.access import ACTIONS, Permission, Principal
 from gulou.connectivity.devices import DeviceChanged
@@ -14,9 +14,14 @@ from gulou.hub.rules import RuleSetChanged
 from gulou.kernel.errors import GulouError
 
 if TYPE_CHECKING:
+    from gulou.access import AccessService
     from gulou.api import Services
     from gulou.cli.domain import Domain
+    from gulou.connectivity.bus import Bus
+    from gulou.connectivity.devices import DeviceRegistry
     from gulou.connectivity.intake import SegmentLog
+    from gulou.kernel.clock import Clock
+    from gulou.packs import PackService
     from gulou.records import Database
     from gulou.sensing.sdk import Adapter
 
@@ -47,8 +52,7 @@ class Platform:
     packs_at_first: tuple[str, ...]
     first_password: str | None = None
     _token_id: str | None = None
-    _stopped: threading.Event = field(default_factory=threading.Event)
-    _ticker: threading.Thread | None = None
+    _ticker: Ticker | None = None
     _undo: list[Callable[[], object]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -71,81 +75,35 @@ class Platform:
             for adapter in self.adapters.values():
                 adapter.start()
                 self._undo.append(adapter.stop)
-            domain.bus.subscribe(RuleSetChanged, self._refresh_mappings, name="adapters.mappings")
-            domain.bus.subscribe(DeviceChanged, self._end_connections, name="adapters.connections")
+            attend(domain.bus, domain.devices, self.adapters)
         except BaseException:
             self.stop()
             raise
-        self._ticker = threading.Thread(target=self._tick_on, name="ticker", daemon=True)
+        parts = (domain.devices, domain.commands, domain.rules, services.warnings, services.incidents, domain.intake)
+        self._ticker = Ticker(services.clock, parts)
         self._ticker.start()
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, make it durable, close."""
-        self._stopped.set()
         if self._ticker is not None:
-            self._ticker.join()
+            self._ticker.stop()
             self._ticker = None
         if self._token_id is not None:
             self.services.access.revoke_token(Principal.system("cli"), self._token_id)
             self._token_id = None
-        while self._undo:
-            undo = self._undo.pop()
-            try:
-                undo()
-            except GulouError:
-                _log.exception("a part did not stop cleanly")
+        undo_all(self._undo)
 
     def local_token(self) -> str:
         """Make the token of this user's command line; it ends with this process."""
-        access, principal = self.services.access, Principal.system("cli")
-        for left_over in access.tokens.list(500).items:
-            if left_over.name == _TOKEN_NAME and left_over.revoked_at_us is None:
-                access.revoke_token(principal, left_over.id)
-        permissions = [Permission(action) for action in sorted(ACTIONS)]
-        token, secret = access.create_token(principal, _TOKEN_NAME, permissions, None)
-        self._token_id = token.id
+        self._token_id, secret = make_local_token(self.services.access)
         return secret
 
     def mqtt_port(self) -> int | None:
         """Return where MQTT devices connect, or None when this process does not listen for them."""
-        adapter = self.adapters.get("mqtt")
-        address = adapter.health().addresses.get("mqtt") if adapter else None
-        return int(address.rpartition(":")[2]) if address else None
+        return mqtt_port_of(self.adapters)
 
     def _enable_packs(self) -> None:
-        packs = self.services.packs
-        packs.start()
-        if packs.never_decided():
-            for name in self.packs_at_first:
-                packs.enable(name, Principal.system("start"))
-
-    def _refresh_mappings(self, _changed: RuleSetChanged) -> None:
-        """A pack came or went, and with it mappings: brokers are subscribed to anew."""
-        for adapter in self.adapters.values():
-            refresh = getattr(adapter, "refresh_mappings", None)
-            if refresh is not None:
-                refresh()
-
-    def _end_connections(self, changed: DeviceChanged) -> None:
-        """A device was removed, disabled, or has another secret or none: what it has open ends."""
-        device = self.domain.devices.find_device(changed.device_id)
-        if changed.change == "created" or (changed.change == "updated" and device is not None and device.enabled):
-            return
-        for adapter in self.adapters.values():
-            end = getattr(adapter, "end_connections", None)
-            if end is not None:
-                end(changed.device_id)
-
-    def _tick_on(self) -> None:
-        services, domain = self.services, self.domain
-        parts = (domain.devices, domain.commands, domain.rules, services.warnings, services.incidents, domain.intake)
-        while not self._stopped.wait(_TICK_S):
-            now_us = services.clock.now_us()
-            for part in parts:
-                try:
-                    part.tick(now_us)
-                except GulouError:
-                    _log.exception("a timer of %s failed; it is tried again", type(part).__name__)
+        enable_packs(self.services.packs, self.packs_at_first)
 
     def _close_stores(self) -> None:
         self.domain.requester.close()
@@ -154,3 +112,96 @@ class Platform:
         self.domain.series.close()
         for database in self.databases:
             database.close()
+
+
+class Timed(Protocol):
+    """What wants to know that time passes."""
+
+    def tick(self, now_us: int) -> object: ...
+
+
+class Ticker:
+    """Lets parts know about once a second what time it is, on a thread of its own."""
+
+    def __init__(self, clock: Clock, parts: Sequence[Timed]) -> None:
+        self._clock = clock
+        self._parts = tuple(parts)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; nothing ticks when this returns."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_TICK_S):
+            now_us = self._clock.now_us()
+            for part in self._parts:
+                try:
+                    part.tick(now_us)
+                except GulouError:
+                    _log.exception("a timer of %s failed; it is tried again", type(part).__name__)
+
+
+def undo_all(steps: list[Callable[[], object]]) -> None:
+    """Take back what was started, the last first; one that fails does not keep the others from it."""
+    while steps:
+        undo = steps.pop()
+        try:
+            undo()
+        except GulouError:
+            _log.exception("a part did not stop cleanly")
+
+
+def enable_packs(packs: PackService, at_first: Sequence[str]) -> None:
+    """Put into force what was in force; at the very first start, what the settings name."""
+    packs.start()
+    if packs.never_decided():
+        for name in at_first:
+            packs.enable(name, Principal.system("start"))
+
+
+def make_local_token(access: AccessService) -> tuple[str, str]:
+    """Make the token of this user's command line; those that a killed process left end. Returns its id and secret."""
+    principal = Principal.system("cli")
+    for left_over in access.tokens.list(500).items:
+        if left_over.name == _TOKEN_NAME and left_over.revoked_at_us is None:
+            access.revoke_token(principal, left_over.id)
+    permissions = [Permission(action) for action in sorted(ACTIONS)]
+    token, secret = access.create_token(principal, _TOKEN_NAME, permissions, None)
+    return token.id, secret
+
+
+def mqtt_port_of(adapters: Mapping[str, Adapter]) -> int | None:
+    """Return where MQTT devices connect, or None where nobody listens for them."""
+    adapter = adapters.get("mqtt")
+    address = adapter.health().addresses.get("mqtt") if adapter else None
+    return int(address.rpartition(":")[2]) if address else None
+
+
+def attend(bus: Bus, devices: DeviceRegistry, adapters: Mapping[str, Adapter]) -> None:
+    """Let adapters follow what changes: mappings that come and go, devices that may not be connected any more."""
+
+    def refresh_mappings(_changed: RuleSetChanged) -> None:
+        for adapter in adapters.values():
+            refresh = getattr(adapter, "refresh_mappings", None)
+            if refresh is not None:
+                refresh()
+
+    def end_connections(changed: DeviceChanged) -> None:
+        device = devices.find_device(changed.device_id)
+        if changed.change == "created" or (changed.change == "updated" and device is not None and device.enabled):
+            return
+        for adapter in adapters.values():
+            end = getattr(adapter, "end_connections", None)
+            if end is not None:
+                end(changed.device_id)
+
+    bus.subscribe(RuleSetChanged, refresh_mappings, name="adapters.mappings")
+    bus.subscribe(DeviceChanged, end_connections, name="adapters.connections")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
+import logging
 import signal
 import sys
 import threading
@@ -14,13 +13,11 @@ import typer
 from gulou.cli import show
 from gulou.cli.options import Data, Json
 from gulou.cli.place import Place
-from gulou.kernel.errors import Fault
+from gulou.cli.settings import ServerSettings
+from gulou.cli.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from gulou.cli.serve import Server
-
-_SWITCH_S = 0.0005
-_COLLECT_AT = (10_000, 20, 20)
 
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port of the page and the API (8765).")]
 MqttPort = Annotated[int | None, typer.Option("--mqtt-port", min=0, max=65535, help="Port of MQTT devices (1883).")]
@@ -34,38 +31,28 @@ def run(
     as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Run the platform until it is stopped (Ctrl-C or SIGTERM).
+    """Run the platform until it is stopped (Ctrl-C or SIGTERM): two processes, engine and web, and their supervisor.
 
-    Prints its address, and at the first start the admin's one-time password.
+    Either is started again when it ends; nothing acknowledged is lost. Prints its address, and at the first start the
+    admin's one-time password.
     """
-    from gulou.cli.serve import Server  # the whole platform: not for the other commands
-    from gulou.cli.settings import ServerSettings
-
     place = Place.chosen(data)
     settings = ServerSettings.load(place, host=host, port=port)
     stopped = stop_on_signal()
-    with Server(place, listen=True, settings=settings, mqtt_port=mqtt_port) as server:
-        tune_interpreter()
+    with serving(place, settings, mqtt_port) as server:
         announce(server, as_json)
-        while not stopped.wait(1.0):
-            if server.died():
-                raise Fault("server.died")
+        server.watch(stopped)
     if not as_json:
         show.errors.print("Stopped; everything acknowledged is kept.")
 
 
-def tune_interpreter() -> None:
-    """Set the interpreter up for a process of many threads that each do little at a time.
+def serving(place: Place, settings: ServerSettings, mqtt_port: int | None) -> Supervisor | Server:
+    """Return what is to be entered: the supervisor of two processes, or the one that is all, as the settings say."""
+    if settings.processes == 2:
+        return Supervisor(place, settings, mqtt_port, verbose=logging.getLogger().isEnabledFor(logging.DEBUG))
+    from gulou.cli.serve import Server  # the whole platform: only where it is to be in this process
 
-    A thread that comes back from the disk or a socket waits a switch interval for every one that computes: at the
-    usual 5 ms a command's way through the record store would take ten of them. What the start has made stays until
-    the end: the garbage collector need not look at it again, and need not look at young objects so often.
-    """
-    sys.setswitchinterval(_SWITCH_S)
-    gc.collect()
-    gc.freeze()
-    atexit.register(gc.unfreeze)  # the end tidies up only what the collector may see; libraries complain of the rest
-    gc.set_threshold(*_COLLECT_AT)
+    return Server(place, listen=True, settings=settings, mqtt_port=mqtt_port)
 
 
 def stop_on_signal() -> threading.Event:
@@ -82,15 +69,22 @@ def stop_on_signal() -> threading.Event:
     return stopped
 
 
-def announce(server: Server, as_json: bool) -> None:
-    """Say where it is, and the first admin's password, once."""
-    running, password = server.running, server.platform.first_password
+def announce(server: Supervisor | Server, as_json: bool, password: str | None = None) -> None:
+    """Say where it is, and the first admin's password, once.
+
+    Args:
+        password: where it was made before this server was started.
+    """
+    running, password = server.running, password or server.first_password
     if as_json:
         show.emit(
             {
                 "url": running.url,
                 "mqtt_port": running.mqtt_port,
+                "ingest_url": running.ingest_url,
                 "pid": running.pid,
+                "engine_pid": running.engine_pid,
+                "web_pid": running.web_pid,
                 "data": str(server.place.root),
                 **({"user": "admin", "password": password} if password else {}),
             }
@@ -101,4 +95,7 @@ def announce(server: Server, as_json: bool) -> None:
     if password:
         show.people.print(f"  sign in as [bold]admin[/], one-time password [bold]{password}[/]")
     show.people.print(f"  devices: MQTT at port {running.mqtt_port}, HTTP at {running.url}/ingest/v1/readings")
+    if running.ingest_url:
+        show.people.print(f"  large loads: {running.ingest_url}/ingest/v1/readings, straight into the engine")
+        show.people.print(f"  processes: engine {running.engine_pid}, web {running.web_pid}, supervisor {running.pid}")
     show.people.print(f"  data: {server.place.root}\n", soft_wrap=True)

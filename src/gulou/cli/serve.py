@@ -1,23 +1,19 @@
-"""A running platform with its door open: the API on a socket, announced to this user's other commands."""
+"""The whole platform in one process with its door open: for one command, or where one process is wanted."""
 
 from __future__ import annotations
 
 import os
-import socket
 import threading
-import time
+from collections.abc import Callable
 from types import TracebackType
 
-import uvicorn
-
+from gulou.cli.door import Door, bind
 from gulou.cli.place import Place, Running
 from gulou.cli.platform import Platform
 from gulou.cli.settings import ServerSettings
+from gulou.cli.tuning import tune_interpreter
 from gulou.cli.wire import build_platform
-from gulou.kernel.errors import Conflict, Unavailable
-
-_START_WITHIN_S = 60.0
-_STOP_WITHIN_S = 10
+from gulou.kernel.errors import Fault
 
 
 class Server:
@@ -37,8 +33,7 @@ class Server:
         self._listen = listen
         self._given = settings
         self._mqtt_port = mqtt_port
-        self._uvicorn: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._door: Door | None = None
 
     def __enter__(self) -> Server:
         self.place.hold()
@@ -54,9 +49,22 @@ class Server:
     ) -> None:
         self._close()
 
+    @property
+    def first_password(self) -> str | None:
+        """Of ``admin``, at the first start only."""
+        return self.platform.first_password
+
+    def watch(self, stopped: threading.Event, also: Callable[[], object] = lambda: None) -> None:
+        """Serve until told to stop. Raises Fault ``server.died``."""
+        tune_interpreter()
+        while not stopped.wait(1.0):
+            also()
+            if self.died():
+                raise Fault("server.died")
+
     def died(self) -> bool:
         """Whether the API's thread has ended without being told to."""
-        return self._thread is not None and not self._thread.is_alive()
+        return self._door is not None and self._door.died()
 
     def _open(self) -> None:
         settings = self._given or ServerSettings.load(self.place)
@@ -69,24 +77,15 @@ class Server:
             door.close()
             raise
         scheme = "https" if settings.tls_certificate and self._listen else "http"
-        config = uvicorn.Config(
+        is_secure = scheme == "https"
+        self._door = Door(
             self.platform.app,
-            loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,  # it multiplies the cost of live frames
-            ws_max_size=2**20,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_WITHIN_S,
-            ssl_certfile=settings.tls_certificate if scheme == "https" else None,
-            ssl_keyfile=settings.tls_key if scheme == "https" else None,
+            [door],
+            name="web",
+            certificate=settings.tls_certificate if is_secure else None,
+            key=settings.tls_key if is_secure else None,
         )
-        self._uvicorn = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._uvicorn.run, args=([door],), name="web", daemon=True)
-        self._thread.start()
-        self._await_start()
+        self._door.open()
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104  # only for showing
         self.running = Running(
             pid=os.getpid(),
@@ -97,32 +96,9 @@ class Server:
         if self._listen:
             self.place.announce(self.running)
 
-    def _await_start(self) -> None:
-        deadline = time.monotonic() + _START_WITHIN_S
-        while self._uvicorn is not None and not self._uvicorn.started:
-            if time.monotonic() > deadline or self._thread is None or not self._thread.is_alive():
-                raise Unavailable("server.not_started", seconds=_START_WITHIN_S)
-            time.sleep(0.01)
-
     def _close(self) -> None:
-        if self._uvicorn is not None and self._thread is not None:
-            self._uvicorn.should_exit = True
-            self._thread.join(_STOP_WITHIN_S + 5)
+        if self._door is not None:
+            self._door.close()
         if hasattr(self, "platform"):
             self.platform.stop()
         self.place.release()
-
-
-def bind(host: str, port: int, option: str) -> socket.socket:
-    """Open a listening socket; raises Conflict ``server.port_in_use`` that names the option to change it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    door = socket.socket(family, socket.SOCK_STREAM)
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        door.bind((host, port))
-        door.listen(1024)
-    except OSError as error:
-        door.close()
-        raise Conflict("server.port_in_use", host=host, port=port, option=option, detail=error.strerror or "") from None
-    door.setblocking(False)
-    return door

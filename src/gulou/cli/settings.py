@@ -13,6 +13,16 @@ class ServerSettings(Settings):
 
     host: str = setting("127.0.0.1", description="address of the page; 0.0.0.0 for every interface (then set TLS)")
     port: int = setting(8765, ge=0, le=65535, description="port of the page and the API; 0: any free one")
+    ingest_port: int | None = setting(
+        None,
+        ge=0,
+        le=65535,
+        description="port of the engine's own HTTP ingest (plain HTTP), for loads that should not pass "
+        "through the web process; default: the next one after the page's, or any free one where that is taken",
+    )
+    processes: int = setting(
+        2, ge=1, le=2, unit="1", description="2: engine and page each by itself; 1: everything in one process"
+    )
     tls_certificate: str | None = setting(None, description="PEM file; with tls_key the page is served by HTTPS")
     tls_key: str | None = setting(None, description="PEM file of the certificate's key")
     records_url: str | None = setting(

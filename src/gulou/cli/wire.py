@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Named
 from importlib.resources import files
 from pathlib import Path
@@ -74,18 +74,25 @@ class Ground:
     """What every process of an installation stands on: settings, records, vocabulary, access, a bus of its own.
 
     Args:
-        checks: look whether the record store is sound; once for an installation is enough.
+        bus: makes this process's bus.
+        supervisor: its process id where there is one: what its other part has checked is not checked again.
     """
 
-    def __init__(self, place: Place, server: ServerSettings, *, checks: bool = True) -> None:
+    def __init__(
+        self,
+        place: Place,
+        server: ServerSettings,
+        *,
+        bus: Callable[[], InProcessBus] = InProcessBus,
+        supervisor: int | None = None,
+    ) -> None:
         self.place, self.server = place, server
         self.found = list(find_adapters([place.adapters]))
         self.settings = SettingsReader(place.settings, os.environ)
         _check_settings(place, self.settings, self.found)
         self.clock = SystemClock()
         with place.preparing():  # two processes may start at the same time
-            if checks:
-                place.check_records()
+            place.check_records(supervisor)
             self.database = Database(server.records_url) if server.records_url else Database.at(place.records)
             migrate(self.database)
             self.context_database = Database.at(place.context)
@@ -93,7 +100,7 @@ class Ground:
             self.context_store.create_tables()
         self.vocabulary = Vocabulary.load()
         self.access = AccessService(self.database, self.clock, self.settings.read("access", AccessSettings))
-        self.bus = InProcessBus()
+        self.bus = bus()
 
     @property
     def adapter_names(self) -> frozenset[str]:
@@ -117,7 +124,7 @@ class Ground:
     def engine(self, context: ContextService) -> tuple[SegmentLog, EngineParts]:
         """Return the log, opened for writing, and what an ``EngineDomain`` is made of."""
         log = SegmentLog(self.place.log, self.settings.read("log", LogSettings))
-        series = SeriesCatalogue(self.place.log / "series")
+        series = SeriesCatalogue(self.place.log / "series", keys=log.keys)
         parts = (
             self.database,
             log,

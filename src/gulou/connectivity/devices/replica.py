@@ -20,6 +20,9 @@ class DeviceReplica:
 
     Args:
         knows: as for ``DeviceRegistry``.
+
+    Attributes:
+        generation: grows with every change that was heard.
     """
 
     def __init__(self, database: Database, knows: PropertyNames | None = None) -> None:
@@ -27,6 +30,7 @@ class DeviceReplica:
         self._knows = knows
         self._writing = threading.Lock()
         self._index = DeviceIndex(knows)
+        self.generation = 0
         self.reload()
 
     def reload(self) -> None:
@@ -36,6 +40,7 @@ class DeviceReplica:
             for device in load_all(self._database):
                 index.put(device)
             self._index = index
+            self.generation += 1
 
     def hear(self, changed: DeviceChanged) -> None:
         """Follow one change."""
@@ -43,6 +48,7 @@ class DeviceReplica:
             return
         with self._writing:
             device = find_one(self._database, changed.device_id)
+            self.generation += 1
             if device is None:
                 self._index.remove(changed.device_id)
             else:

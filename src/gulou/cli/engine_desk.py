@@ -1,0 +1,122 @@
+"""What the engine lets the web process ask of it, where a service's own methods would not travel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gulou.access import Principal
+from gulou.connectivity.bus import Bus, SubscriberStatus
+from gulou.hub.context import ContextService
+from gulou.hub.rules import Detection, RuleCost, RuleCounters, RuleService
+from gulou.sensing.sdk import Adapter, CounterValues, Health
+
+_PAGE = Principal.system("page")
+
+
+class RunningRule(msgspec.Struct, frozen=True):
+    """How a rule fares; what it says is in its pack, which both processes read. See ``RuleView``."""
+
+    id: str
+    counters: RuleCounters
+    active: int
+    watched: int
+    quarantined: str | None
+
+
+class AdapterState(msgspec.Struct, frozen=True):
+    """How an adapter fares."""
+
+    name: str
+    health: Health
+    counters: CounterValues
+
+
+class EngineFacts(msgspec.Struct, frozen=True):
+    """Which engine it is."""
+
+    pid: int
+    started_at_us: int
+
+
+class RuleBoard:
+    """The rules as they run."""
+
+    def __init__(self, rules: RuleService) -> None:
+        self._rules = rules
+
+    def running(self, pack: str | None) -> list[RunningRule]:
+        """Return every loaded rule, by id."""
+        return [
+            RunningRule(one.rule.id, one.counters, one.active, one.watched, one.quarantined)
+            for one in self._rules.rules(pack)
+        ]
+
+    def running_one(self, pack: str, name: str) -> RunningRule:
+        """Return one. Raises NotFound ``rules.unknown``."""
+        one = self._rules.get_rule(pack, name)
+        return RunningRule(one.rule.id, one.counters, one.active, one.watched, one.quarantined)
+
+    def explain(self, detection_id: str, principal: Principal | None = None) -> list[dict[str, Any]]:
+        """See ``RuleService.explain``."""
+        return self._rules.explain(detection_id, principal)
+
+    def detections_since(self, at_us: int, limit: int = 10_000) -> list[Detection]:
+        """See ``RuleService.detections_since``."""
+        return self._rules.detections_since(at_us, limit)
+
+    def dearest(self, limit: int) -> list[RuleCost]:
+        """See ``RuleService.dearest``."""
+        return self._rules.dearest(limit)
+
+    def status(self) -> dict[str, Any]:
+        """See ``RuleService.status``."""
+        return self._rules.status()
+
+
+class ContextEcho:
+    """Takes over into the engine's replica of the context what was written directly in the web process.
+
+    It has been checked, audited and made durable there.
+    """
+
+    def __init__(self, replica: ContextService) -> None:
+        self._replica = replica
+
+    def upserted(self, document: dict[str, Any]) -> None:
+        """An entity was created, or attributes were written over those that it had."""
+        self._replica.upsert_entity(document, _PAGE)
+
+    def patched(self, entity_id: str, fragment: dict[str, Any]) -> None:
+        """Some attributes were written; of an entity that is not known here (any more), nothing."""
+        if self._replica.find_entity(entity_id) is not None:
+            self._replica.patch_attributes(entity_id, fragment, _PAGE)
+
+    def deleted(self, entity_id: str) -> None:
+        """An entity was deleted."""
+        if self._replica.find_entity(entity_id) is not None:
+            self._replica.delete_entity(entity_id, _PAGE)
+
+
+class EngineDesk:
+    """The engine itself."""
+
+    def __init__(self, bus: Bus, adapters: Mapping[str, Adapter], started_at_us: int) -> None:
+        self._bus = bus
+        self._adapters = adapters
+        self._facts = EngineFacts(os.getpid(), started_at_us)
+
+    def facts(self) -> EngineFacts:
+        """Return which engine it is."""
+        return self._facts
+
+    def adapters(self) -> list[AdapterState]:
+        """Return how every adapter fares."""
+        return [AdapterState(name, one.health(), one.counters.values()) for name, one in self._adapters.items()]
+
+    def bus(self) -> list[SubscriberStatus]:
+        """Return the counters of the engine's own bus."""
+        return self._bus.status() if hasattr(self._bus, "status") else []
