@@ -90,7 +90,12 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Window:
-    """Levels on an aggregate of one property's past."""
+    """Levels on an aggregate of one property's past.
+
+    Args:
+        over_us: length of the window; of a session, the longest.
+        gap_us: silence that ends a session; 0: the window is no session.
+    """
 
     of: str
     function: str
@@ -100,6 +105,7 @@ class Window:
     value: Expression | None
     levels: tuple[Level, ...]
     below: bool = False
+    gap_us: int = 0
 
 
 @dataclass(frozen=True)

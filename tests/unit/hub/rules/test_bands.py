@@ -52,7 +52,19 @@ def bodies(draw):
     """The own keys of one rule, in YAML's flow style."""
     kind = draw(
         st.sampled_from(
-            ["limits", "limits", "below", "when", "when", "rate", "sliding", "tumbling", "absence", "pattern"]
+            [
+                "limits",
+                "limits",
+                "below",
+                "when",
+                "when",
+                "rate",
+                "sliding",
+                "tumbling",
+                "session",
+                "absence",
+                "pattern",
+            ]
         )
     )
     select = f"select: {{type: {TYPE}{draw(wheres)}}}"
@@ -73,10 +85,11 @@ def bodies(draw):
         return f'kind: threshold, {select}, when: "{draw(conditions())}", severity: orange{clear}, {held}{common}'
     if kind == "rate":
         return f"kind: rate, {select}, of: waterLevel, over: 8s, per: 4s, levels: {{yellow: 1.5}}{common}"
-    if kind in ("sliding", "tumbling"):
+    if kind in ("sliding", "tumbling", "session"):
+        gap = "gap: 3s, " if kind == "session" else ""
         function = draw(st.sampled_from(["mean", "min", "max", "sum", "count"]))
         return (
-            f"kind: window, {select}, of: waterLevel, function: {function}, over: 8s, window: {kind}, "
+            f"kind: window, {select}, of: waterLevel, function: {function}, over: 8s, window: {kind}, {gap}"
             f"levels: {{yellow: {draw(numbers)}}}, {hold}{common}"
         )
     if kind == "absence":

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gulou.kernel import Invalid
+
 ROAD = "urn:ngsi-ld:TrafficFlowObserved:r1"
 TYPE = "select: {type: TrafficFlowObserved}\nof: intensity\n"
 FUNCTIONS = {
@@ -162,3 +164,53 @@ def test_windows_stay_bounded(kit):
     samples = Samples()
     kept = [samples.insert(at, 1.0) for at in range(20_002)]
     assert (len(samples.times), kept.count(False), samples.times[0]) == (20_000, 2, 2)
+
+
+SESSION = f"kind: window\n{TYPE}function: sum\nwindow: session\ngap: 10s\nlateness: 2s\nlevels: {{yellow: 5, red: 20}}"
+
+
+def sessions(readings, gap):
+    """The plain meaning: cut the sorted readings where two are a gap or more apart; (end, sum) of each."""
+    cut = [[readings[0]]]
+    for one in readings[1:]:
+        if one[0] - cut[-1][-1][0] >= gap:
+            cut.append([])
+        cut[-1].append(one)
+    return [(session[-1][0] + gap, sum(value for _, value in session)) for session in cut]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.integers(1, 15), st.integers(0, 9)), min_size=1, max_size=30),
+    dice=st.randoms(use_true_random=False),
+)
+def test_sessions_follow_their_definition_in_whatever_order_readings_come(kit, steps, dice):
+    at, readings = 100, []
+    for apart, value in steps:
+        at += apart
+        readings.append((at, value))
+    bench = kit.bench(kit.rule(SESSION).replace("'{name}'", "'{value:.0f}'"))
+    received = 0.0
+    for late, observed, value in sorted((at + dice.choice([0, 0, 1.5]), at, value) for at, value in readings):
+        received = max(received, late)  # never later than the lateness
+        bench.send(observed, ROAD, received=received, intensity=float(value))
+    bench.tick(at + 1_000)
+    severity, expected = None, []
+    for end, total in sessions(readings, 10):
+        now = "red" if total >= 20 else "yellow" if total >= 5 else None
+        if now != severity:
+            expected.append(("raised" if severity is None else "changed" if now else "cleared", end, str(total)))
+            severity = now
+    raised = [one for one in expected if one[0] == "raised"]
+    assert [(one.state, one.headline["en"]) for one in bench.found] == [(state, total) for state, _, total in expected]
+    assert [one.raised_at_us / kit.S for one in bench.found if one.state == "raised"] == [end for _, end, _ in raised]
+
+
+def test_a_session_is_cut_at_its_longest_and_gap_belongs_to_sessions(kit):
+    bench = kit.bench(kit.rule(SESSION + "\nover: 20s"))
+    for at in range(100, 145, 5):
+        bench.send(at, ROAD, intensity=2.0)
+    assert bench.told == [("raised", "yellow", 120.0)]
+    with pytest.raises(Invalid) as caught:
+        kit.parse(kit.rule(SESSION.replace("session", "tumbling") + "\nover: 20s"))
+    assert caught.value.params["problems"][0]["code"] == "rules.gap_without_session"

@@ -578,7 +578,9 @@ class Engine:
         """Make a detection of a change."""
         value = None
         if isinstance(judge, LevelsJudge):
-            value = judge.value(judge.scope(state, state.newest_us))
+            value = judge.judged
+            if value is None:
+                value = judge.value(judge.scope(state, state.newest_us))
         detection = self._announcer.detection(judge.rule, state, occurrence, change, at_us, self._now_us, value)
         judge.counters.detections += 1
         self._found.append(Finding(detection, explain(judge.rule, state, change, at_us, value)))

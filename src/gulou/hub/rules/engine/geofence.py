@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shapely import prepare
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
-
 from gulou.connectivity.intake import Reading
+from gulou.hub.rules.engine.area import Area
 from gulou.hub.rules.engine.judge import Host, Judge
 from gulou.hub.rules.engine.levels import step
 from gulou.hub.rules.engine.state import State, Switch
@@ -25,11 +22,8 @@ class GeofenceJudge(Judge):
     def __init__(self, rule: Rule, host: Host, condition: Geofence) -> None:
         super().__init__(rule, host)
         self._condition = condition
-        self._area: Any = None
+        self._area: Area | None = None if condition.area is None else Area(condition.area)
         self._area_seen_us: int | None = None
-        if condition.area is not None:
-            self._area = shape(condition.area)
-            prepare(self._area)
 
     def new_state(self, key: str) -> State:
         return State(key, switches=[Switch()])
@@ -46,14 +40,9 @@ class GeofenceJudge(Judge):
 
     def _inside(self, position: Any) -> bool | None:
         area = self._present_area()
-        if area is None or not isinstance(position, dict):
-            return None
-        try:
-            return bool(area.covers(shape(position).representative_point()))
-        except (ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError):
-            return None  # the vocabulary's check lets only geometries in; an odd one says nothing
+        return None if area is None or not isinstance(position, dict) else area.holds(position)
 
-    def _present_area(self) -> Any:
+    def _present_area(self) -> Area | None:
         """Return the area; that of an entity is looked up again once a minute."""
         entity_id, now_us = self._condition.area_entity, self.host.now_us
         if entity_id is None:
@@ -61,9 +50,7 @@ class GeofenceJudge(Judge):
         if self._area_seen_us is None or now_us - self._area_seen_us >= _LOOK_AGAIN_US:
             self._area_seen_us = now_us
             form = (self.host.surroundings.attributes(entity_id) or {}).get("location")
-            self._area = shape(form) if isinstance(form, dict) else None
-            if self._area is not None:
-                prepare(self._area)
+            self._area = Area(form) if isinstance(form, dict) else None
         return self._area
 
     def judge(self, state: State) -> None:

@@ -40,7 +40,7 @@ def way_ahead(level: Level, switch: Switch, value: float | None, scope: StateSco
 class LevelsJudge(Judge):
     """Judges levels at each reading."""
 
-    __slots__ = ("_below", "_expires", "_levels", "_looks_back", "_value", "condition")
+    __slots__ = ("_below", "_expires", "_levels", "_looks_back", "_value", "condition", "judged")
 
     def __init__(self, rule: Rule, host: Host, condition: Threshold | Window) -> None:
         super().__init__(rule, host)
@@ -50,6 +50,8 @@ class LevelsJudge(Judge):
         self._expires = rule.expires_us is not None
         self._looks_back = isinstance(condition, Window) or bool(condition.of)
         self.condition = condition
+        self.judged: float | None = None
+        """The value that is being judged, while it is."""
 
     def new_state(self, key: str) -> State:
         return State(key, switches=[Switch() for _ in self._levels])
@@ -71,7 +73,9 @@ class LevelsJudge(Judge):
             elif ahead is True:
                 switch.since_us, turning = at_us, True
         if turning:
+            self.judged = value
             self._flip(state, at_us)
+            self.judged = None
 
     def tolerance(self, state: State, name: str) -> Band | None:
         """The gap in which no switch's way to its other side becomes true or stops being so."""
@@ -214,6 +218,78 @@ class TumblingJudge(LevelsJudge):
             state.bucket_us = None if first is None else first - first % self._window.over_us
 
 
+class SessionJudge(LevelsJudge):
+    """Readings less than a gap apart make a session; each is judged once, when it and its stragglers are over.
+
+    ``bucket_us`` of the state is the end of the oldest open session: its last reading and the gap after it.
+    """
+
+    __slots__ = ("_span_us", "_window")
+
+    def __init__(self, rule: Rule, host: Host, condition: Window) -> None:
+        super().__init__(rule, host, condition)
+        self._window = condition
+        self._span_us = condition.over_us
+
+    def take(self, state: State, reading: Reading) -> bool:
+        if reading.property == self._window.of and reading.observed_at_us < (state.complete_us or 0):
+            self.counters.late += 1
+            return False
+        return super().take(state, reading)
+
+    def too_late(self, state: State, known: Input, at_us: int) -> bool:
+        return False  # take() has seen to it
+
+    def trim(self, state: State, samples: Samples, over_us: int) -> None:
+        times, gap_us = samples.times, self._window.gap_us
+        goes_on = len(times) > 1 and times[-1] == state.newest_us and state.bucket_us == times[-2] + gap_us
+        if goes_on and times[-1] < times[-2] + gap_us and times[-1] - times[0] < over_us:
+            state.bucket_us = times[-1] + gap_us  # nearly always: the newest reading goes on with the only session
+        else:
+            state.bucket_us = self._end(times)
+
+    def _end(self, times: list[int]) -> int | None:
+        """Return the end of the oldest session."""
+        if not times:
+            return None
+        gap_us, over_us = self._window.gap_us, self._window.over_us
+        last_us = times[0]
+        for at_us in times[1:]:
+            if at_us - last_us >= gap_us or at_us - times[0] >= over_us:
+                return min(last_us + gap_us, at_us)
+            last_us = at_us
+        return last_us + gap_us
+
+    def judge(self, state: State) -> None:
+        """A session is judged by its end, never by a reading."""
+
+    def this(self, scope: StateScope) -> float | None:
+        samples = scope.samples(self._window.of, self._span_us)
+        return AGGREGATES[self._window.function](samples) if len(samples[0]) >= self._window.minimum else None
+
+    def _closing(self, state: State) -> int | None:
+        return None if state.bucket_us is None else state.bucket_us + self.rule.lateness_us
+
+    def due(self, state: State) -> int | None:
+        return _earliest(self._closing(state), super().due(state))
+
+    def settle(self, state: State, until_us: int) -> None:
+        while (closing := self._closing(state)) is not None and closing <= until_us:
+            self._flip(state, min(closing - self.rule.lateness_us, until_us))
+            self._close(state, closing - self.rule.lateness_us)
+        super().settle(state, until_us)
+
+    def _close(self, state: State, end_us: int) -> None:
+        samples = state.samples[self._window.of]
+        times, _ = samples.between(0, end_us - 1)
+        last_us = times[-1]
+        self._span_us = last_us - times[0] + 1
+        self.judge_at(state, end_us, seen_from_us=last_us)
+        self._span_us = self._window.over_us
+        samples.forget_until(end_us - 1)
+        state.complete_us, state.bucket_us = end_us, self._end(samples.times)
+
+
 def _earliest(*moments: int | None) -> int | None:
     there = [moment for moment in moments if moment is not None]
     return min(there) if there else None
@@ -223,6 +299,8 @@ def make_levels_judge(rule: Rule, host: Host) -> LevelsJudge:
     """Choose the judge for a rule with levels."""
     condition = rule.condition
     if isinstance(condition, Window):
+        if condition.gap_us:
+            return SessionJudge(rule, host, condition)
         return TumblingJudge(rule, host, condition) if condition.tumbling else SlidingJudge(rule, host, condition)
     assert isinstance(condition, Threshold)
     return LevelsJudge(rule, host, condition)

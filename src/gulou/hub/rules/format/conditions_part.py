@@ -33,12 +33,13 @@ _LEVELED = ("value", "levels", "direction", "hysteresis", "hold", "clear_hold", 
 KEYS: dict[str, tuple[str, ...]] = {
     "threshold": _LEVELED,
     "rate": ("of", "over", "per", "minimum_span", *_LEVELED),
-    "window": ("of", "function", "over", "window", "minimum", *_LEVELED),
+    "window": ("of", "function", "over", "window", "gap", "minimum", *_LEVELED),
     "absence": ("property", "levels", "expect"),
     "geofence": ("area", "event", "property", "and", "hold", "severity"),
     "pattern": ("steps", "order", "within", "join", "subject", "severity", "clear_after"),
     "derive": ("property", "value", "decimals", "every"),
 }
+_LONGEST_SESSION_US = 86_400_000_000
 _LONGEST_WINDOW_US = 32 * 86_400_000_000
 _MOST_STEPS = 8
 
@@ -127,20 +128,31 @@ class ConditionReader:
         )
 
     def _window(self) -> Condition:
-        over_us = self._over()
+        kinds = ("sliding", "tumbling", "session")
+        kind = self._source.choice(self._data, "window", self._path, kinds, "sliding")
+        over_us = self._over(_LONGEST_SESSION_US if kind == "session" else 0)
         names = self._book.of_type(self._type, this=True)
         levels = LevelsReader(self._source, self._data, self._path, names, has_value=True)
         return Window(
             of=self._property("of") or "",
             function=self._source.choice(self._data, "function", self._path, AGGREGATE_NAMES, "mean"),
             over_us=over_us,
-            tumbling=self._source.choice(self._data, "window", self._path, ("sliding", "tumbling"), "sliding")
-            == "tumbling",
+            tumbling=kind == "tumbling",
             minimum=self._source.whole(self._data.get("minimum"), (*self._path, "minimum"), 1, 100_000) or 1,
             value=levels.value,
             levels=levels.read(),
             below=levels.below,
+            gap_us=self._gap(kind),
         )
+
+    def _gap(self, kind: str) -> int:
+        """Read how long a silence ends a session."""
+        if kind != "session":
+            if "gap" in self._data:
+                self._source.complain((*self._path, "gap"), "rules.gap_without_session")
+            return 0
+        self._source.need(self._data, "gap", self._path)
+        return self._source.duration(self._data, "gap", self._path, 1, zero=False) or 1
 
     def _absence(self) -> Condition:
         path = (*self._path, "levels")

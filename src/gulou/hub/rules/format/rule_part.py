@@ -248,4 +248,5 @@ class RuleReader:
 
 def _lateness_us(condition: Condition) -> int:
     """Whole windows wait so long for stragglers before they are judged; the others can take a straggler at any time."""
-    return 5_000_000 if isinstance(condition, Window) and condition.tumbling else 300_000_000
+    waits = isinstance(condition, Window) and (condition.tumbling or condition.gap_us > 0)
+    return 5_000_000 if waits else 300_000_000
