@@ -68,6 +68,10 @@ class RuleBoard:
         """See ``RuleService.detections_since``."""
         return self._rules.detections_since(at_us, limit)
 
+    def release(self, pack: str, name: str) -> None:
+        """See ``RuleService.release``; who asks has been asked already."""
+        self._rules.release(pack, name)
+
     def dearest(self, limit: int) -> list[RuleCost]:
         """See ``RuleService.dearest``."""
         return self._rules.dearest(limit)

@@ -106,6 +106,7 @@ class Platform:
         enable_packs(self.services.packs, self.packs_at_first)
 
     def _close_stores(self) -> None:
+        self.domain.rules.close()
         self.domain.requester.close()
         self.domain.bus.close()
         self.log.close()

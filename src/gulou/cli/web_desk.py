@@ -305,6 +305,12 @@ class RuleDesk:
         """See ``RuleService.detections_since``."""
         return self._board.detections_since(at_us, limit)
 
+    def release(self, pack: str, name: str, principal: Principal | None = None) -> None:
+        """See ``RuleService.release``."""
+        if principal is not None:
+            principal.require("rule.write")
+        self._board.release(pack, name)
+
     def dearest(self, limit: int) -> list[RuleCost]:
         """See ``RuleService.dearest``."""
         return self._board.dearest(limit)

@@ -161,6 +161,7 @@ class Engine:
         return mqtt_port_of(self._adapters)
 
     def _close_stores(self) -> None:
+        self._domain.rules.close()
         self._domain.requester.close()
         self._domain.bus.close()
         self._log.close()
