@@ -19,6 +19,7 @@ from gulou.cli.doctor import doctor
 from gulou.cli.load import load, replay
 from gulou.cli.query import EXAMPLES, query
 from gulou.cli.run import run
+from gulou.cli.status import status
 from gulou.kernel.documents import problems_of
 from gulou.kernel.errors import GulouError, Invalid
 from gulou.kernel.messages import render
@@ -41,6 +42,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(pack.app, name="pack")
 app.add_typer(new.app, name="new")
 app.add_typer(user.app, name="user")
+app.command()(status)
 app.command()(doctor)
 app.command()(simulate)
 

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Annotated, Literal
 
+import httpx
 import msgspec
 import typer
 
 import gulou
 from gulou.cli import show
 from gulou.cli.options import Data, Json
-from gulou.cli.place import Place
+from gulou.cli.place import Place, Running
 from gulou.kernel.errors import GulouError
 from gulou.kernel.messages import render
 
@@ -72,9 +73,27 @@ def examine(place: Place, port: int, mqtt_port: int) -> Iterator[Finding]:
     running = place.running()
     if running is not None:
         yield Finding("server", "ok", f"process {running.pid} serves this data directory at {running.url}")
+        yield from parts_of(running)
         return
     yield _port("page", port, "--port")
     yield _port("mqtt", mqtt_port, "--mqtt-port")
+
+
+def parts_of(running: Running) -> Iterator[Finding]:
+    """Say of each part of a running server whether it is there and ready."""
+    mend = "It is started again by itself; the server's standard error says why it ended."
+    for name, pid in (("engine", running.engine_pid), ("web", running.web_pid)):
+        if running.ingest_url is not None and pid is None:
+            yield Finding(name, "fail", "being started", mend)
+    try:
+        state = httpx.get(f"{running.url}/api/v1/health/ready", timeout=5.0, trust_env=False, verify=False)  # noqa: S501
+        parts = state.json().get("parts", {})
+    except (httpx.HTTPError, ValueError):
+        yield Finding("web", "fail", f"{running.url} does not answer", mend)
+        return
+    shown = ", ".join(f"{name} {how}" for name, how in parts.items())
+    is_ready = state.status_code == httpx.codes.OK
+    yield Finding("ready", "ok" if is_ready else "fail", shown, "" if is_ready else mend)
 
 
 def _python() -> Finding:

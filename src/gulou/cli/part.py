@@ -47,7 +47,10 @@ def main() -> None:
     except GulouError as error:
         Report.of(error).send(orders.report)  # the supervisor says it
         code = 3 if error.retry == "later" else 1
-    sys.exit(code)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is closed; taking the interpreter apart would only take time, and libraries complain of it
 
 
 def run_engine(orders: Orders, stopped: threading.Event) -> int:

@@ -34,7 +34,8 @@ def get_readiness(at: At, response: Response) -> Health:
     state = at.intake.status()["state"]
     is_ready = state == "running"
     response.status_code = 200 if is_ready else 503
-    return Health(status="ok" if is_ready else "unavailable", parts={"intake": state})
+    parts = {"engine": "away", "intake": "paused"} if state == "away" else {"intake": state}
+    return Health(status="ok" if is_ready else "unavailable", parts=parts)
 
 
 @router.get("/system")
