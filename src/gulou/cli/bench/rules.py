@@ -31,7 +31,7 @@ class RulesPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     counts: tuple[int, ...] = (1, 1_000, 100_000, 1_000_000)
     series: int = 100_000
-    batches: int = 300
+    batches: int = 500
     changed: int = 10_000
     peer: PeerPlan = PeerPlan()
 

@@ -76,11 +76,11 @@ def sift(
     for first in range(0, len(series), _AHEAD):
         last = min(first + _AHEAD, len(series))
         for row in range(first, last):  # by itself, so that the processor fetches many lanes at once
-            patience_us[row - first] = cells[series[row], MAX_AGE]
+            patience_us[row - first] = cells[np.uint64(series[row]), MAX_AGE]
         for row in range(first, last):
             if patience_us[row - first] < 0:
                 continue
-            lane = series[row]
+            lane = np.uint64(series[row])  # without a sign, nothing asks whether it counts from the end
             at_us = observed_us[row]
             number = value[row]
             moment_us = at_us if at_us > now_us else now_us
@@ -91,7 +91,7 @@ def sift(
                 and moment_us < cells[lane, UNTIL]
                 and received_us - at_us <= patience_us[row - first]
             ):
-                if lane >= cursor and marks[lane] != snapshot:
+                if series[row] >= cursor and marks[lane] != snapshot:
                     marks[lane] = snapshot
                     shadow[lane, 0] = cells[lane, 4]
                     shadow[lane, 1] = cells[lane, 5]
@@ -101,7 +101,7 @@ def sift(
                 reals[lane, BEFORE] = reals[lane, LAST]
                 reals[lane, LAST] = number
                 cells[lane, COUNT] += 1
-                changed[lane >> BLOCK_BITS] = 1
+                changed[series[row] >> BLOCK_BITS] = 1
             else:
                 reals[lane, LOW] = np.inf
                 out[found] = row
