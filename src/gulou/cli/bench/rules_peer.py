@@ -30,6 +30,24 @@ from gulou.kernel.errors import Fault
 _TOPIC, _DONE = "bench/in", "bench/done"
 _START_S = 60.0
 _GRACE_S = 2.0
+_RATES = (
+    500,
+    1_000,
+    1_500,
+    2_000,
+    3_000,
+    4_000,
+    6_000,
+    8_000,
+    12_000,
+    16_000,
+    24_000,
+    32_000,
+    48_000,
+    64_000,
+    96_000,
+    128_000,
+)
 
 
 class PeerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +60,7 @@ class PeerPlan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rules: int = 300
-    rates: tuple[int, ...] = (500, 1_000, 2_000, 3_000, 4_000, 6_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000)
+    rates: tuple[int, ...] = _RATES
     step_s: float = 5.0
 
     def made_quick(self) -> PeerPlan:
