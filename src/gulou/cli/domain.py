@@ -116,6 +116,7 @@ class EngineDomain:
             settings=rule_settings,
             series=self.intake.series,
         )
+        context.tell_writes(self.rules.described)
         self.requester = CommandRequester(bus, self.commands, clock, rule_settings)
         self.mappings = MappingRegistry()
 

@@ -90,6 +90,7 @@ class ContextService:
         self._threads: list[threading.Thread] = []
         self._error: GulouError | None = None
         self._place_of: PlaceOf | None = None
+        self._written: Callable[[str, tuple[str, ...]], None] | None = None
         self._unplaced: dict[str, list[int]] = {}  # device → series of entities that have no place yet
         self._interests = Interests([Interest()])
         self._telling = False
@@ -106,6 +107,14 @@ class ContextService:
             place_of: (device id, entity id) → longitude and latitude in degrees, WGS 84, or None.
         """
         self._place_of = place_of
+
+    def tell_writes(self, written: Callable[[str, tuple[str, ...]], None]) -> None:
+        """Tell of each entity that is written or deleted directly, at once; call it before ``start``.
+
+        Args:
+            written: takes its id and types; called on the writer's thread, without a lock.
+        """
+        self._written = written
 
     def number_by(self, series: SeriesCatalogue) -> None:
         """Take columns, numbered by the intake's catalogue; call it before the first batch, where it was not given."""
@@ -363,6 +372,8 @@ class ContextService:
                 raise
         if self._audit is not None:
             self._audit.record(principal, "entity.deleted", "entity", entity_id, {"type": entity.type})
+        if self._written is not None:
+            self._written(entity_id, entity.types)
         self._publish(self._clock.now_us(), [EntityChange(entity_id, entity.type, (), deleted=True)])
 
     # inside
@@ -463,6 +474,8 @@ class ContextService:
         if self._audit is not None:
             action = "entity.created" if created else "entity.changed"
             self._audit.record(principal, action, "entity", entity.id, {"type": entity.type, "attributes": [*checked]})
+        if self._written is not None:
+            self._written(entity.id, entity.types)
         self._publish(now_us, [EntityChange(entity.id, entity.type, tuple(checked))])
         return self._values.whole(entity), created
 

@@ -278,6 +278,11 @@ class RuleService:
             self._tell(batch.sequence)
             self._run_recorded_ticks()
 
+    def described(self, entity_id: str, entity_types: tuple[str, ...]) -> None:
+        """Hear that an entity was written directly: which rules select it is found anew at its next reading."""
+        with self._lock:
+            self._engine.described(entity_id, entity_types)
+
     def tick(self, now_us: int) -> None:
         """Let time pass: holds end, silences are noticed. Called about once a second, by one thread.
 

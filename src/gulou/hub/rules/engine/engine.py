@@ -342,6 +342,8 @@ class Engine:
         touched: dict[int, None] = {}
         for reading in batch.readings:
             if reading.dataset_id is None:
+                if self._index.asks(reading.entity_type, reading.property):
+                    self.described(reading.entity_id, (reading.entity_type,))
                 self._judge_object(reading, batch.received_at_us, waiting, touched)
         if batch.columns is not None and self._lanes is not None:
             columns = batch.columns
@@ -352,6 +354,16 @@ class Engine:
         if self._lanes is not None:
             for number in touched:
                 self._lanes.refresh(number)
+
+    def described(self, entity_id: str, entity_types: Iterable[str]) -> None:
+        """Note that an entity's attributes have changed: which rules it concerns is found anew."""
+        names = self._index.described(entity_id, entity_types)
+        if self._lanes is None:
+            return
+        for name in names:
+            number = self._lanes.number_of(entity_id, name)
+            if number is not None:
+                self._lanes.close(number)
 
     def _judge_object(self, reading: Reading, received_us: int, waiting: _Waiting, touched: dict[int, None]) -> None:
         """Show a reading to everybody who listens."""

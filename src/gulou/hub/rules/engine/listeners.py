@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from zlib import crc32
 
 from gulou.hub.rules.engine.guards import NEVER
 from gulou.hub.rules.engine.judge import Band, Judge
@@ -11,8 +13,9 @@ from gulou.hub.rules.expression import MappingScope
 from gulou.hub.rules.model import Pattern, Selection, watched_by
 from gulou.hub.rules.ports import Surroundings
 
-_LOOK_AGAIN_US = 60_000_000
-_LOOK_SOON_US = 5_000_000  # an entity is often described only after its first reading
+_LOOK_AGAIN_US = 600_000_000  # changes are told (``Index.described``); this is for what nobody tells
+_LOOK_SOON_US = 5_000_000  # where no series can be named to look at again: an entity is often described late
+_SPREAD = 0x3FF
 _MOST_SERIES = 50_000
 _ANYTHING = (-math.inf, math.inf, NEVER)
 
@@ -49,12 +52,21 @@ class Listener:
         if where is None or self._seen is None:
             return True
         seen = self._seen.get(entity_id)
-        if seen is not None and now_us - seen[1] < (_LOOK_AGAIN_US if seen[0] else _LOOK_SOON_US):
+        if seen is not None and now_us < self._look_again_us(entity_id, seen):
             return seen[0]
         attributes = surroundings.attributes(entity_id)
         truth = attributes is not None and where.evaluate(MappingScope({"id": entity_id, **attributes})) is True
         self._seen[entity_id] = (truth, now_us)
         return truth
+
+    def _look_again_us(self, entity_id: str, seen: tuple[bool, int]) -> int:
+        """Return when ``where`` is to be looked up again; not all entities in the same moment."""
+        wait_us = _LOOK_SOON_US if self.properties is None and not seen[0] else _LOOK_AGAIN_US
+        return seen[1] + wait_us + wait_us * (crc32(entity_id.encode()) & _SPREAD) // _SPREAD
+
+    def forget(self, entity_id: str) -> bool:
+        """Look ``where`` up anew at the entity's next reading; return whether it had been looked up."""
+        return self._seen is not None and self._seen.pop(entity_id, None) is not None
 
     def held(self, entity_id: str) -> bool:
         """Say whether ``where`` was true when it was last looked up; also where it never was."""
@@ -71,7 +83,7 @@ class Listener:
             seen = self._seen.get(entity_id)
             if seen is None or (state is not None and not seen[0]):
                 return None
-            until_us = seen[1] + (_LOOK_AGAIN_US if seen[0] else _LOOK_SOON_US)
+            until_us = self._look_again_us(entity_id, seen)
             if not seen[0]:
                 return -math.inf, math.inf, until_us
         band = None if state is None else judge.tolerance(state, name)
@@ -86,6 +98,8 @@ class Index:
         self._by_id: Shards[tuple[Listener, ...]] = Shards()
         self._by_type: dict[tuple[str, str | None], dict[Listener, None]] = {}
         self._of_series: dict[tuple[str, str], tuple[Listener, ...]] = {}
+        self._asking: dict[str, dict[Listener, None]] = {}
+        self._asked: dict[tuple[str, str], int] = {}
 
     def add(self, judge: Judge) -> None:
         """Let a rule listen."""
@@ -94,6 +108,7 @@ class Index:
         for step, watched in enumerate(watched_by(judge.rule)):
             listener = Listener(judge, f"{step}|" if patterned else "", watched.select, watched.properties)
             made.append(listener)
+            self._note_question(listener, 1)
             if watched.select.exact_id is not None:
                 self._by_id[watched.select.exact_id] = (*self._by_id.get(watched.select.exact_id, ()), listener)
             else:
@@ -105,6 +120,7 @@ class Index:
     def remove(self, judge: Judge) -> None:
         """Let a rule listen no more."""
         for listener in judge.listeners:
+            self._note_question(listener, -1)
             name = listener.select.exact_id
             if name is not None:
                 rest = tuple([one for one in self._by_id.get(name, ()) if one is not listener])
@@ -117,6 +133,33 @@ class Index:
                     self._by_type[listener.select.entity_type, one].pop(listener, None)
         judge.listeners = ()
         self._of_series.clear()
+
+    def _note_question(self, listener: Listener, change: int) -> None:
+        where, entity_type = listener.select.where, listener.select.entity_type
+        if where is None:
+            return
+        if change > 0:
+            self._asking.setdefault(entity_type, {})[listener] = None
+        else:
+            self._asking[entity_type].pop(listener, None)
+        for name in where.inputs:
+            key = (entity_type, name)
+            self._asked[key] = self._asked.get(key, 0) + change
+            if not self._asked[key]:
+                del self._asked[key]
+
+    def asks(self, entity_type: str, name: str) -> bool:
+        """Say whether some rule selects entities by this attribute."""
+        return (entity_type, name) in self._asked
+
+    def described(self, entity_id: str, entity_types: Iterable[str]) -> set[str]:
+        """Look an entity's attributes up anew; return the properties of the series that must be judged for it."""
+        names: set[str] = set()
+        for entity_type in entity_types:
+            for listener in self._asking.get(entity_type, ()):
+                if listener.forget(entity_id):
+                    names |= listener.properties or frozenset()
+        return names
 
     def meeting(self, entity_id: str, entity_type: str, name: str) -> tuple[Listener, ...]:
         """Return the listeners of a series that has no number, attributes aside."""
