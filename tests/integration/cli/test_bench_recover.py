@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gulou.cli.bench import recover as bench
+
+pytestmark = pytest.mark.integration
 
 
 def test_after_a_kill_everything_acknowledged_is_there_once(tmp_path):
