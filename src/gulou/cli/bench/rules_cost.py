@@ -49,6 +49,7 @@ class RulesOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         rules: threshold rules, each about one entity; entity by entity, then again from the first.
+        whole: the first of them is about every entity of the type instead, so that every reading meets a rule.
         series: that send, one after the other at random.
         batch: readings in a batch.
         batches: of these, while the cost is taken.
@@ -56,6 +57,7 @@ class RulesOrder(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rules: int
+    whole: bool = False
     series: int = 100_000
     batch: int = 4_096
     batches: int = 500
@@ -125,7 +127,8 @@ class Workshop:
         return RuleSet(pack, version, tuple(made), {})
 
     def _rule(self, pack: str, number: int, version: str) -> Rule:
-        select = replace(self.model.select, exact_id=_entity(number % self.order.series))
+        about = None if number == 0 and self.order.whole else _entity(number % self.order.series)
+        select = replace(self.model.select, exact_id=about)
         name = f"r{number}"
         return replace(
             self.model,
@@ -152,7 +155,7 @@ class Workshop:
 
     def crossing(self, above: bool) -> LogBatch:
         """Make a batch in which every reading crosses the limit of its series."""
-        few = min(self.order.rules, self.order.series, 500)
+        few = 500 if self.order.whole else min(self.order.rules, self.order.series, 500)
         return self._batch(np.arange(few, dtype=np.int32), np.full(few, _LIMIT + (0.5 if above else -1.0)))
 
     def _batch(self, series: np.ndarray[Any, np.dtype[np.int32]], values: Any) -> LogBatch:
