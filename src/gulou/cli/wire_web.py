@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from gulou.access import DeviceCredentials, Principal
-from gulou.api import ApiSettings, Services, create_app
+from gulou.api import ApiSettings, Services, TelemetrySettings, create_app
 from gulou.cli.domain import Operations, placing_by
 from gulou.cli.door import Door
 from gulou.cli.engine_desk import ContextEcho, RuleBoard
@@ -216,6 +216,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
         http_ingest=IngestRelay(place.ingest),
         console_directory=console_folder(),
         settings=settings.read("api", ApiSettings),
+        telemetry=settings.read("telemetry", TelemetrySettings),
     )
 
     def renewed(missing: bool) -> None:
