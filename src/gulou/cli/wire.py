@@ -251,6 +251,7 @@ def build_stage(pack: Pack, start_us: int) -> Stage:
 
     def close() -> None:
         domain.intake.stop()
+        domain.rules.wait_kept()
         database.close()
         folder.cleanup()
 
