@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,8 @@ BIN = Path(sys.executable).parent
 REPORTS = ROOT / "test-artifacts"
 TRIED_AGAIN = ("integration", "browser")
 """Stages whose failed tests get a second try; the summary names each that needed it."""
+BESIDE = "unit"
+"""Computes all the time, while integration tests mostly wait for servers: the two share the processors well."""
 TOOLS = {"mosquitto": "mosquitto", "mosquitto_pub": "mosquitto-clients", "chromium": "chromium"}
 CJK_FONT = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
 
@@ -35,27 +38,53 @@ def main() -> int:
     if only in (None, "integration", "browser"):
         install_tools()
     results: list[tuple[str, bool, float]] = []
+    beside: list[Beside] = []
     for name, command, cwd in stages():
         if only and name.split(":")[0] != only:
             continue
-        print(f"\n── {name}: {' '.join(map(str, command))}", flush=True)
-        started = time.monotonic()
-        code = subprocess.run(command, cwd=cwd, env=environment(), check=False).returncode
-        if code == 1 and name in TRIED_AGAIN:
-            print(
-                f"\n── {name}, once more: what failed with real servers on a busy machine gets a second try", flush=True
-            )
-            again = [*command[:-1], "--last-failed", "--last-failed-no-failures=none", report(f"{name}-again")]
-            code = subprocess.run(again, cwd=cwd, env=environment(), check=False).returncode
-        results.append((name, code == 0, time.monotonic() - started))
+        if name == BESIDE and not only:
+            beside.append(Beside(name, command, cwd))
+            continue
+        results.append((name, *run_stage(name, command, cwd)))
+        if name == "integration":
+            results += [one.finish() for one in beside]
     return sum_up(results)
+
+
+def run_stage(name: str, command: Sequence[str | Path], cwd: Path) -> tuple[bool, float]:
+    """Run one stage, with a second try where it may have one; return whether it passed, and the seconds."""
+    print(f"\n── {name}: {' '.join(map(str, command))}", flush=True)
+    started = time.monotonic()
+    code = subprocess.run(command, cwd=cwd, env=environment(), check=False).returncode
+    if code == 1 and name in TRIED_AGAIN:
+        print(f"\n── {name}, once more: what failed with real servers on a busy machine gets a second try", flush=True)
+        again = [*command[:-1], "--last-failed", "--last-failed-no-failures=none", report(f"{name}-again")]
+        code = subprocess.run(again, cwd=cwd, env=environment(), check=False).returncode
+    return code == 0, time.monotonic() - started
+
+
+class Beside:
+    """A stage that runs beside others; what it says is printed when it has ended."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], cwd: Path) -> None:
+        print(f"\n── {name}: {' '.join(map(str, command))} (beside the next stage)", flush=True)
+        self._name, self._log = name, REPORTS / f"{name}.log"
+        self._started = time.monotonic()
+        with self._log.open("wb") as out:
+            self._process = subprocess.Popen(command, cwd=cwd, env=environment(), stdout=out, stderr=subprocess.STDOUT)
+
+    def finish(self) -> tuple[str, bool, float]:
+        """Wait for its end, print what it said, and return its result."""
+        code = self._process.wait()
+        print(f"\n── {self._name}, which ran beside:\n{self._log.read_text(errors='replace')}", flush=True)
+        return self._name, code == 0, time.monotonic() - self._started
 
 
 def stages() -> list[tuple[str, list[str | Path], Path]]:
     """Return each stage's name, command and folder; a name's part before the colon selects it with ``--only``."""
     node = node_folder()
     npm_bin = ROOT / "console" / "node_modules"
-    pytest = [sys.executable, "-m", "pytest", "-q", "--durations=5"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "--durations=10"]
     return [
         ("lint:ruff", [BIN / "ruff", "check", "."], ROOT),
         ("lint:format", [BIN / "ruff", "format", "--check", "."], ROOT),
@@ -63,10 +92,15 @@ def stages() -> list[tuple[str, list[str | Path], Path]]:
         ("lint:contracts", [BIN / "lint-imports"], ROOT),
         ("console:types", [node / "node", npm_bin / "typescript/bin/tsc", "--noEmit"], ROOT / "console"),
         ("console:unit", [node / "node", npm_bin / "vitest/vitest.mjs", "run"], ROOT / "console"),
-        ("unit", [*pytest, "-m", "not integration and not browser", report("unit")], ROOT),
-        ("integration", [*pytest, "-m", "integration and not browser", report("integration")], ROOT),
-        ("browser", [*pytest, "-m", "browser", report("browser")], ROOT),
+        ("unit", [*pytest, *marked("unit", "not integration and not browser")], ROOT),
+        ("integration", [*pytest, *marked("integration", "integration and not browser")], ROOT),
+        ("browser", [*pytest, *marked("browser", "browser")], ROOT),
     ]
+
+
+def marked(name: str, marks: str) -> list[str]:
+    """Return the options of a stage of pytest: which tests, a memory of failures of its own, its report (the last)."""
+    return ["-m", marks, "-o", f"cache_dir={REPORTS / 'cache' / name}", report(name)]
 
 
 def report(name: str) -> str:
