@@ -53,13 +53,14 @@ from gulou.hub.rules import (
     Trial,
     run_trial,
 )
-from gulou.kernel.errors import NotFound, Unavailable
+from gulou.kernel.errors import Conflict, NotFound, Unavailable
 from gulou.packs import PackService, PackStatus
 from gulou.sensing.sdk import CounterValues, FoundAdapter, Health
 
 AWAY = "engine.away"
 T = TypeVar("T")
 _MOST_ECHOES = 100_000
+_TRIES = 5
 _FACTS_S = 1.0
 
 
@@ -185,7 +186,17 @@ class DeviceDesk:
     def change(
         self, device_id: str, changes: Mapping[str, Any], principal: Principal, version: int | None = None
     ) -> Device:
-        return self._remote.change(device_id, dict(changes), principal, version)
+        """See ``DeviceRegistry.change``; travels as a whole device, whose fields have types."""
+        for _ in range(_TRIES):
+            before = self._remote.get_device(device_id)
+            if version is not None and version != before.version:
+                raise Conflict("device.changed", device_id=device_id, version=before.version, read=version)
+            try:
+                return self._remote.replace(msgspec.structs.replace(before, **changes), principal)
+            except Conflict as error:
+                if error.code != "device.changed" or version is not None:
+                    raise
+        raise Conflict("device.changed", device_id=device_id, version=before.version, read=before.version)
 
     def delete(self, device_id: str, principal: Principal, version: int | None = None) -> None:
         self._remote.delete(device_id, principal, version)

@@ -21,6 +21,8 @@ export function PerformancePage() {
   if (isPending) return <LoadingState />;
   if (error) return <ErrorState error={error} retry={() => void refetch()} />;
   const last = data.samples.at(-1);
+  // Of the last minute, not of the last moment, in which often nothing came.
+  const busiest = data.latencies.toSorted((one, other) => other.count - one.count).at(0);
   return (
     <div className="page" data-testid="performance-page">
       <div className="page-head">
@@ -36,8 +38,8 @@ export function PerformancePage() {
         <Tile name="stored" value={rate(data.rates.stored_per_s)} />
         <Tile name="rejected" value={rate(data.rates.rejected_per_s)} bad={data.rates.rejected_per_s > 0} />
         <Tile name="dropped" value={rate(data.rates.dropped_per_s)} bad={data.rates.dropped_per_s > 0} />
-        <Tile name="p50" value={milliseconds(last?.p50_ms)} />
-        <Tile name="p99" value={milliseconds(last?.p99_ms)} />
+        <Tile name="p50" value={milliseconds(busiest?.p50_ms)} />
+        <Tile name="p99" value={milliseconds(busiest?.p99_ms)} />
         <Tile name="waiting" value={(last?.waiting ?? 0).toLocaleString()} />
         <Tile name="behind" value={(last?.behind ?? 0).toLocaleString()} />
         <Tile name="disk" value={bytes(data.disk.free_bytes)} />
