@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from gulou.kernel.errors import Invalid
+from gulou.kernel.oneline import Line, read_lines
 
 _LONGEST_CHARACTERS = 1_000_000
 _DEEPEST = 64
@@ -41,6 +42,38 @@ class Problem(msgspec.Struct, frozen=True):
     column: int = 0
 
 
+class _Places:
+    """Where the nodes of a document are; found out only when somebody asks, where reading did not tell.
+
+    Args:
+        lines: of the items of a document's lists, as far as they are known.
+    """
+
+    def __init__(self, text: str, file: str, lines: Mapping[str, list[Line]], walk: _Walk | None = None) -> None:
+        self._text = text
+        self._file = file
+        self._lines = lines
+        self._found = walk
+
+    def position(self, path: Path) -> Line:
+        if len(path) == 2:
+            lines, index = self._lines.get(str(path[0]), ()), path[1]
+            if isinstance(index, int) and 0 <= index < len(lines):
+                return lines[index]
+        positions = self._walked().positions
+        while path not in positions and path:
+            path = path[:-1]
+        return positions.get(path, (1, 1))
+
+    def key_position(self, path: Path) -> Line:
+        return self._walked().keys.get(path) or self.position(path)
+
+    def _walked(self) -> _Walk:
+        if self._found is None:
+            self._found = _walk(self._text, self._file)
+        return self._found
+
+
 class Document:
     """A parsed YAML document: plain data, and the position of every node in it.
 
@@ -51,17 +84,10 @@ class Document:
             with zeros before them are texts.
     """
 
-    def __init__(
-        self,
-        file: str,
-        data: Any,
-        positions: dict[Path, tuple[int, int]],
-        keys: Mapping[Path, tuple[int, int]] | None = None,
-    ) -> None:
+    def __init__(self, file: str, data: Any, places: _Places) -> None:
         self.file = file
         self.data = data
-        self._positions = positions
-        self._keys = keys or {}
+        self._places = places
 
     @classmethod
     def parse(cls, text: str, file: str) -> Document:
@@ -72,30 +98,19 @@ class Document:
         """
         if len(text) > _LONGEST_CHARACTERS:
             raise broken([Problem("document.too_long", {"limit": _LONGEST_CHARACTERS}, file)])
-        try:
-            node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        except RecursionError:
-            raise broken([Problem("document.too_deep", {"limit": _DEEPEST}, file)]) from None
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            detail = str(getattr(error, "problem", None) or error)
-            raise broken([Problem("document.not_yaml", {"detail": detail}, file, line, column)]) from None
-        walk = _Walk(file)
-        data = None if node is None else walk.visit(node, ())
-        if walk.problems:
-            raise broken(walk.problems)
-        return cls(file, data, walk.positions, walk.keys)
+        quick = read_lines(text, _plain_value)
+        if quick is not None:
+            return cls(file, quick[0], _Places(text, file, quick[1]))
+        walk = _walk(text, file)
+        return cls(file, walk.data, _Places(text, file, {}, walk))
 
     def position(self, path: Path) -> tuple[int, int]:
         """Return (line, column) of a node, or of its nearest parent that is there."""
-        while path not in self._positions and path:
-            path = path[:-1]
-        return self._positions.get(path, (1, 1))
+        return self._places.position(path)
 
     def key_position(self, path: Path) -> tuple[int, int]:
         """Return (line, column) of the key that leads to a node; of the node itself where it is a list's item."""
-        return self._keys.get(path) or self.position(path)
+        return self._places.key_position(path)
 
     def problem(self, path: Path, code: str, **params: object) -> Problem:
         """Make a complaint about one node."""
@@ -122,6 +137,42 @@ def problems_of(error: Invalid) -> list[Problem]:
     return [msgspec.convert(one, Problem) for one in raw] if isinstance(raw, list) else []
 
 
+class _Loader(yaml.CSafeLoader):
+    """Makes nodes without guessing what plain scalars mean: that is ``_plain_value``'s."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        return _IMPLIED[kind]
+
+
+_IMPLIED = {
+    yaml.ScalarNode: "tag:yaml.org,2002:str",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+}
+
+
+def _walk(text: str, file: str) -> _Walk:
+    """Read a document as YAML.
+
+    Raises:
+        Invalid: as ``Document.parse``.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except RecursionError:
+        raise broken([Problem("document.too_deep", {"limit": _DEEPEST}, file)]) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        detail = str(getattr(error, "problem", None) or error)
+        raise broken([Problem("document.not_yaml", {"detail": detail}, file, line, column)]) from None
+    walk = _Walk(file)
+    walk.data = None if node is None else walk.visit(node, ())
+    if walk.problems:
+        raise broken(walk.problems)
+    return walk
+
+
 class _Walk:
     """Turns nodes into plain data, noting positions and every problem on the way."""
 
@@ -130,6 +181,7 @@ class _Walk:
         self.positions: dict[Path, tuple[int, int]] = {}
         self.keys: dict[Path, tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self.data: Any = None
         self._seen: set[int] = set()
 
     def visit(self, node: yaml.Node, path: Path) -> Any:
