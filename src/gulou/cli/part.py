@@ -74,7 +74,9 @@ def run_web(orders: Orders, stopped: threading.Event) -> int:
     from gulou.cli.settings import ServerSettings
     from gulou.cli.wire_web import build_web
 
-    web = build_web(Place(Path(orders.data)), ServerSettings.model_validate(orders.settings))
+    settings = ServerSettings.model_validate(orders.settings)
+    os.nice(settings.web_nice)  # before there is another thread: it holds for those that begin from now on
+    web = build_web(Place(Path(orders.data)), settings)
     web.start(_inherited(orders.doors[0]))
     tune_interpreter()
     Report(is_ready=True, token=web.local_token(), password=web.first_password).send(orders.report)

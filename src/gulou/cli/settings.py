@@ -23,6 +23,12 @@ class ServerSettings(Settings):
     processes: int = setting(
         2, ge=1, le=2, unit="1", description="2: engine and page each by itself; 1: everything in one process"
     )
+    web_nice: int = setting(
+        5,
+        ge=0,
+        le=19,
+        description="how far the web process steps back where the engine needs the processor, as a nice value",
+    )
     tls_certificate: str | None = setting(None, description="PEM file; with tls_key the page is served by HTTPS")
     tls_key: str | None = setting(None, description="PEM file of the certificate's key")
     records_url: str | None = setting(

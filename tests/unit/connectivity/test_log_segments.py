@@ -249,19 +249,63 @@ def test_whatever_is_torn_off_the_end_what_was_committed_before_is_there(tmp_pat
     assert found in (before, before + commits[-1])
 
 
-def test_the_next_segment_is_made_ahead_and_used(tmp_path):
+def test_the_next_segment_is_made_ahead_and_used(tmp_path, wait_for):
     log = SegmentLog(tmp_path, SMALL)
     log.prepare()
     assert not list(tmp_path.glob("spare-*"))
     log.append([b"x" * 6_000])
     log.prepare()
     log.prepare()
+    wait_for(lambda: list(tmp_path.glob("spare-*.free")))
     [spare] = tmp_path.glob("spare-*.free")
     log.append([b"y" * 6_000])
     assert not spare.exists()
     assert len(segments(tmp_path)) == 2
     assert [record[:1] for _, record in log.read_from(1)] == [b"x", b"y"]
     log.close()
+
+
+def test_a_file_whose_new_name_a_crash_has_undone_is_known_by_its_content(tmp_path, wait_for):
+    log = SegmentLog(tmp_path, SMALL)
+    spares = []
+    for letter in b"abc":
+        log.append([bytes([letter]) * 6_000])
+        log.prepare()
+        wait_for(lambda: list(tmp_path.glob("spare-*.free")))
+        spares += [path.name for path in tmp_path.glob("spare-*.free")]
+    log.append([b"d" * 6_000])
+    log.close()
+    *_, third, fourth = segments(tmp_path)
+    third.rename(tmp_path / spares[1])
+    fourth.rename(tmp_path / spares[2])
+    log = SegmentLog(tmp_path, SMALL)
+    assert [record[:1] for _, record in log.read_from(1)] == [b"a", b"b", b"c", b"d"]
+    assert log.append([b"e"]) == 5
+    log.close()
+    assert segments(tmp_path)[-2:] == [third, fourth]
+
+
+def test_a_spare_file_that_holds_nothing_acknowledged_stays_one(tmp_path, wait_for):
+    log = SegmentLog(tmp_path, SMALL)
+    log.append([b"x" * 6_000])
+    log.prepare()
+    wait_for(lambda: list(tmp_path.glob("spare-*.free")))
+    [spare] = tmp_path.glob("spare-*.free")
+    log.append([b"y" * 6_000])
+    log.close()
+    segments(tmp_path)[-1].rename(spare)
+    overwrite(spare, DATA_OFFSET + 40, b"torn")
+    log = SegmentLog(tmp_path, SMALL)
+    assert log.last_sequence() == 1
+    assert log.append([b"z" * 6_000]) == 2
+    log.close()
+    assert [record[:1] for record in read_all(tmp_path, SMALL)] == [b"x", b"z"]
+
+
+def test_what_was_given_up_in_a_crash_is_cleared_away(tmp_path):
+    (tmp_path / "spare-00000000000000000001.old").write_bytes(b"old")
+    SegmentLog(tmp_path, SMALL).close()
+    assert not list(tmp_path.glob("*.old"))
 
 
 def test_what_was_half_made_is_cleared_away(tmp_path):

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from gulou.connectivity.intake.kernels import JOURNAL_WIDTH, UNSEEN, note_rows, rehash, undo_rows
 
 _LEAST = 1_024
+_EMPTIED = 4_096
 
 
 class RecentRows:
     """Remembers the newest reading of each numbered series, and the last readings beside those; used by one thread.
 
     The readings that are not the newest of their series live in two generations: when the young one holds half of
-    ``recent`` at the beginning of a commit, it becomes the old one and the old one is forgotten. So at least the last
+    ``recent`` at the beginning of a commit, it becomes the old one and the old one is forgotten;
+    the table of what was forgotten is emptied bit by bit, to be the young one after the next. So at least the last
     half of ``recent`` is always known, and never more than ``recent`` and what one commit brought.
 
     Times are µs since the Unix epoch; words are bits (see ``kernels``).
@@ -23,17 +25,32 @@ class RecentRows:
     def __init__(self, recent: int) -> None:
         self._half = max(recent // 2, 1)
         self._newest = _unseen(_LEAST)
-        self._young = _table(_LEAST)
-        self._old = _table(_LEAST)
+        places = _LEAST
+        while 5 * self._half > 3 * places:  # memory is only used once it is written to
+            places *= 2
+        self._young, self._old, self._spare = _table(places), _table(places), _table(places)
+        self._empty_from = places
+        """From this place on the spare table is still to be emptied."""
         self._journal = np.zeros((_LEAST, JOURNAL_WIDTH), np.int64)
         self._counts = np.zeros(2, np.int64)
 
     def begin(self) -> None:
         """Forget how to undo what was noted so far."""
         self._counts[0] = 0
-        if self._counts[1] >= self._half:
-            self._old, self._young = self._young, _table(len(self._young))
+        filed = int(self._counts[1])
+        if filed >= self._half:
+            self._empty(len(self._spare))
+            self._spare, self._old, self._young = self._old, self._young, self._spare
+            if len(self._young) < len(self._old):
+                self._young = _table(len(self._old))
             self._counts[1] = 0
+            self._empty_from = 0
+        elif self._empty_from < len(self._spare):  # a little with each commit, so that none has to wait for all of it
+            self._empty(max(self._empty_from + _EMPTIED, len(self._spare) * filed // self._half))
+
+    def _empty(self, to: int) -> None:
+        self._spare[self._empty_from : to] = 0
+        self._empty_from = max(self._empty_from, min(to, len(self._spare)))
 
     def note(self, series: NDArray[np.int32], at_us: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Remember rows in their order; return what each is (``kernels.NEWS`` …)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -28,8 +29,11 @@ from gulou.connectivity.intake.settings import LogSettings
 from gulou.kernel.clock import SECOND_US, Clock, SystemClock
 from gulou.kernel.errors import Conflict, Fault, GulouError, Unavailable
 
+_log = logging.getLogger(__name__)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ZEROS = bytes(1 << 20)
+_REST_S = 0.01
+"""Between the MiBs of a file that is written out in advance: a commit's sync must not wait behind all of them."""
 
 
 @dataclass(slots=True)
@@ -77,18 +81,26 @@ class SegmentLog:
         self._segment_bytes = max(int(self._settings.segment_mb * 1024 * 1024), DATA_OFFSET)
         self._guard = threading.Lock()
         self._broken = False
+        self._preparing: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._unsynced_name = False
         self.keys = LogKeys.read(self._settings.encryption_key_file)
         self._seal: Seal | None = None
         self._lock_descriptor = _lock(directory)
         self._descriptor = -1
         try:
-            for unfinished in directory.glob("spare-*" if self.keys else "spare-*.new"):
-                unfinished.unlink()  # with a key also those that may hold what was written without one
             self._segments = self._list_segments()
             if self._segments:
                 self._open_last()
+                while self._adopt():
+                    self._open_last()
             else:
                 self._last = 0
+            for unfinished in [*directory.glob("spare-*.new"), *directory.glob("spare-*.old")]:
+                unfinished.unlink()
+            if self.keys:  # those that may hold what was written without a key
+                for path in directory.glob("spare-*"):
+                    path.unlink()
             if not self._segments or self._head.key_id != self._key_id():
                 self._start_segment(0)
             self._told = _head_writer(directory)
@@ -172,47 +184,73 @@ class SegmentLog:
         now = self._clock.now_us() / SECOND_US
         with self._guard:
             sequence = min([sequence, *(reader.sequence for reader in self._awaited(now))])
-            given_up = False
+            given_up: list[Path] = []
             while len(self._segments) > self._settings.keep_segments + 1:
                 if self._segments[1].first_sequence > sequence or self._is_young(now):
                     break
-                self._recycle(self._segments.pop(0))
-                given_up = True
-            if given_up:  # before the file is written over, its old name must be gone for good
-                _sync_directory(self._directory)
+                given_up += self._recycle(self._segments.pop(0), len(given_up))
+        if (
+            given_up
+        ):  # before a file is written over, its old name must be gone for good; commits need not wait for that
+            _sync_directory(self._directory)
+            for path in given_up:
+                path.rename(path.with_suffix(".free"))
 
     def readers(self) -> list[ReaderPosition]:
         """Return what the readers in other processes have said."""
         return reader_positions(self._directory)
 
     def prepare(self) -> None:
-        """Write the next segment out when this one is half full, so that no commit has to wait for it; any thread.
+        """See to what need not hold up a commit: the next segment, written out when this one is half full; any thread.
 
-        A disk without room is left for the commit to notice.
+        Returns at once; a thread does it. A disk without room is left for the commit to notice.
         """
         with self._guard:
-            due = self._descriptor >= 0 and self._offset > self._size // 2 and not self._find_spare(self._segment_bytes)
-        if not due:
-            return
+            if self._descriptor < 0 or (self._preparing is not None and self._preparing.is_alive()):
+                return
+            due = self._offset > self._size // 2 and not self._find_spare(self._segment_bytes)
+            if due or self._unsynced_name:
+                self._preparing = threading.Thread(target=self._prepare, args=(due,), name="log:prepare", daemon=True)
+                self._preparing.start()
+
+    def _prepare(self, spare: bool) -> None:
+        try:
+            if self._unsynced_name:
+                self._unsynced_name = False
+                _sync_directory(self._directory)
+            if spare:
+                self._make_spare()
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                _log.warning("the log's next file cannot be prepared: %s", os.strerror(error.errno or 0))
+
+    def _make_spare(self) -> None:
         fresh = self._directory / f"spare-{secrets.token_hex(6)}.new"
         try:
             descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
-                _fill(descriptor, self._segment_bytes)
+                for size in range(0, self._segment_bytes, len(_ZEROS)):
+                    _fill(descriptor, min(size + len(_ZEROS), self._segment_bytes))
+                    os.fdatasync(descriptor)
+                    if self._closing.wait(_REST_S):
+                        fresh.unlink()
+                        return
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             fresh.rename(fresh.with_suffix(".free"))
-        except OSError as error:
+        except OSError:
             fresh.unlink(missing_ok=True)
-            if error.errno not in _NO_SPACE:
-                raise Fault("log.write_failed", file=str(fresh), problem=os.strerror(error.errno or 0)) from error
+            raise
 
     def size_bytes(self) -> int:
         """Return what the log occupies on disk."""
         return sum(path.stat().st_size for path in self._directory.iterdir())
 
     def close(self) -> None:
+        self._closing.set()
+        if self._preparing is not None:
+            self._preparing.join()
         with self._guard:
             self._release()
 
@@ -268,6 +306,31 @@ class SegmentLog:
         if later is not None:
             raise _damaged(segment, self._offset, self._last + 1)
 
+    def _adopt(self) -> bool:
+        """Give the file that goes on where the last one ends its name, if a crash has undone that; tell whether."""
+        for path in sorted(self._directory.glob("spare-*.free")):
+            if self._goes_on(path):
+                os.close(self._descriptor)
+                self._descriptor = -1
+                named = self._directory / f"{self._last + 1:020d}.seg"
+                path.rename(named)
+                _sync_directory(self._directory)
+                self._segments.append(_Segment(named, self._last + 1))
+                return True
+        return False
+
+    def _goes_on(self, path: Path) -> bool:
+        """Tell whether a file begins with what comes next. What it held in an earlier life has passed sequences."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            head = read_head(descriptor)
+            if head is None or head.first_sequence != self._last + 1:
+                return False
+            frame = read_frame(descriptor, DATA_OFFSET, os.fstat(descriptor).st_size, head, content=False)
+            return frame is not None and frame.first_sequence == head.first_sequence
+        finally:
+            os.close(descriptor)
+
     def _next_frame(self) -> Frame | None:
         frame = read_frame(self._descriptor, self._offset, self._size, self._head, content=False)
         return frame if frame is not None and frame.first_sequence == self._last + 1 else None
@@ -295,19 +358,29 @@ class SegmentLog:
         return 0 if self.keys is None else self.keys.newest
 
     def _start_segment(self, frame_length: int, *, spare: bool = True) -> None:
-        """Go on in a new file, which is whole and named only when it is durable."""
+        """Go on in a new file.
+
+        A spare one, whose bytes and name are durable, becomes it without a sync of its own: the first commit's sync
+        covers its header, and until its new name is durable a start knows it by that (``_adopt``). Any other file is
+        whole and durable before it gets its name.
+        """
         size = max(self._segment_bytes, DATA_OFFSET + frame_length)
         head = Head(self._last + 1, secrets.randbits(64), self._key_id())
-        fresh = (self._find_spare(size) if spare else None) or self._directory / f"spare-{secrets.token_hex(6)}.free"
+        found = self._find_spare(size) if spare and self._segments else None
+        fresh = found or self._directory / f"spare-{secrets.token_hex(6)}.free"
         descriptor = -1
         try:
             descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
             _fill(descriptor, size)
             _pwrite_all(descriptor, head_bytes(head), 0)
-            os.fsync(descriptor)
+            if found is None:
+                os.fsync(descriptor)
             path = self._directory / f"{head.first_sequence:020d}.seg"
             fresh.rename(path)
-            _sync_directory(self._directory)
+            if found is None:
+                _sync_directory(self._directory)
+            else:
+                self._unsynced_name = True
         except OSError as error:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -343,14 +416,20 @@ class SegmentLog:
         spares = sorted(self._directory.glob("spare-*.free"))
         return next((spare for spare in spares if spare.stat().st_size == size), None)
 
-    def _recycle(self, segment: _Segment) -> None:
-        """Keep the file for using again, unless that would leave on the disk what was written without the key."""
-        spares = len(list(self._directory.glob("spare-*.free")))
+    def _recycle(self, segment: _Segment, others: int) -> list[Path]:
+        """Keep the file for using again, unless that would leave on the disk what was written without the key.
+
+        Returns:
+            What it is called until its old name is durably gone; nothing where it was removed.
+        """
+        spares = len(list(self._directory.glob("spare-*.free"))) + others
         usable = segment.path.stat().st_size == self._segment_bytes and (self.keys is None or _is_sealed(segment))
-        if usable and spares < self._settings.spare_segments:
-            segment.path.rename(self._directory / f"spare-{segment.first_sequence:020d}.free")
-        else:
+        if not usable or spares >= self._settings.spare_segments:
             segment.path.unlink()
+            return []
+        kept = self._directory / f"spare-{segment.first_sequence:020d}.old"
+        segment.path.rename(kept)
+        return [kept]
 
     def _release(self) -> None:
         for descriptor in (self._descriptor, self._lock_descriptor):

@@ -42,7 +42,7 @@ class LogSettings(BaseModel):
         description="File with the key by which the log is encrypted on disk: 64 hexadecimal digits; further lines are "
         "earlier keys, by which is only read. None: not encrypted.",
     )
-    spare_segments: int = Field(default=2, ge=0, le=100, description="Used-up log files kept for using again.")
+    spare_segments: int = Field(default=8, ge=0, le=100, description="Used-up log files kept for using again.")
 
 
 class IntakeSettings(BaseModel):
