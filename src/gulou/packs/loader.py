@@ -25,8 +25,8 @@ _FILES = frozenset({MANIFEST, "README.md", "CHANGELOG.md", "LICENSE"})
 _ENDINGS = frozenset({".yaml", ".md", ".json", ".geojson", ".csv", ".ndjson", ""})
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+([-+][0-9A-Za-z.-]+)?")
-_MOST_FILES = 2_000
-_LARGEST_BYTES = 8 * 2**20
+MOST_FILES = 2_000
+LARGEST_BYTES = 8 * 2**20
 
 T = TypeVar("T")
 
@@ -91,9 +91,9 @@ class _Reading:
 
     def check_files(self) -> None:
         shown = (path for path in self.root.rglob("*") if not path.name.startswith("."))
-        files = list(islice(shown, _MOST_FILES + 1))
-        if len(files) > _MOST_FILES:
-            self.problems.append(Problem("pack.too_many_files", {"limit": _MOST_FILES}, MANIFEST))
+        files = list(islice(shown, MOST_FILES + 1))
+        if len(files) > MOST_FILES:
+            self.problems.append(Problem("pack.too_many_files", {"limit": MOST_FILES}, MANIFEST))
             return
         for path in sorted(files):
             name = str(path.relative_to(self.root))
@@ -107,8 +107,8 @@ class _Reading:
                 self.problems.append(Problem("pack.not_declarative", {"ending": path.suffix}, name))
             elif path.parent == self.root and top not in _FILES:
                 self._unknown(top)
-            elif path.stat().st_size > _LARGEST_BYTES:
-                self.problems.append(Problem("pack.file_too_large", {"limit": _LARGEST_BYTES}, name))
+            elif path.stat().st_size > LARGEST_BYTES:
+                self.problems.append(Problem("pack.file_too_large", {"limit": LARGEST_BYTES}, name))
 
     def _unknown(self, name: str) -> None:
         known = FOLDERS | _FILES

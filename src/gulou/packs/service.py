@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -17,8 +18,8 @@ from gulou.hub.rules import RuleService
 from gulou.kernel.clock import Clock
 from gulou.kernel.documents import Problem, problems_of
 from gulou.kernel.errors import Conflict, GulouError, Invalid, NotFound, Unavailable
-from gulou.packs.loader import MANIFEST, NAME, load_pack
-from gulou.packs.model import Pack, PackStatus
+from gulou.packs.loader import LARGEST_BYTES, MANIFEST, MOST_FILES, NAME, load_pack
+from gulou.packs.model import Manifest, Pack, PackStatus
 from gulou.records import Database, metadata
 from gulou.sensing.sdk.mapping import MappingRegistry
 from gulou.vocabulary import Vocabulary
@@ -63,6 +64,9 @@ class PackService:
         self._live: dict[str, Pack] = {}
         self._refused: dict[str, list[Problem]] = {}
         self._followed: dict[str, str] = {}
+        self._shown: dict[str, tuple[tuple[str, int], Manifest, dict[str, int]]] = {}
+        """What was read of a pack in good order, with the marks of its files and of the others' types."""
+        self._types_changed = 0
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -108,7 +112,10 @@ class PackService:
 
     def _try(self, name: str, root: Path) -> bool:
         try:
-            self._take_over(self._load(root))
+            mark = self._mark(root)
+            pack = self._load(root)
+            self._take_over(pack)
+            self._show(mark, pack)
         except (Invalid, Conflict) as error:
             self._refused[name] = _problems(error)
             return False
@@ -157,8 +164,11 @@ class PackService:
         """
         principal.require("pack.manage")
         with self._lock:
-            pack = self._load(self._root(name))
+            root = self._root(name)
+            mark = self._mark(root)
+            pack = self._load(root)
             self._take_over(pack)
+            self._show(mark, pack)
             self._remember(name, enabled=True)
             self._audit.record(principal, "pack.enable", "pack", name, {"version": pack.manifest.version})
             return self.get(name)
@@ -200,6 +210,13 @@ class PackService:
                 scratch.extend(pack.root / "vocabulary", name)
         return load_pack(root, scratch)
 
+    def _mark(self, root: Path) -> tuple[str, int]:
+        """Identify all that reading a pack depends on; taken before it is read."""
+        return _mark_of(root), self._types_changed
+
+    def _show(self, mark: tuple[str, int], pack: Pack) -> None:
+        self._shown[pack.manifest.name] = (mark, pack.manifest, _contents(pack))
+
     def _take_over(self, pack: Pack) -> None:
         """Put a checked pack into force from a copy of its own, all of it or nothing."""
         name = pack.manifest.name
@@ -217,6 +234,8 @@ class PackService:
         if copy != kept:
             shutil.rmtree(kept, ignore_errors=True)
             copy.rename(kept)
+        if pack.types or (before is not None and before.types):
+            self._types_changed += 1
         self._live[name] = msgspec.structs.replace(pack, root=kept)
         self._refused.pop(name, None)
 
@@ -233,6 +252,7 @@ class PackService:
         self._vocabulary.remove(name)  # the only one that may refuse: another pack builds on its types
         self._rules.remove(name)
         self._mappings.remove(name)
+        self._types_changed += 1
 
     def _copy(self, pack: Pack) -> Path:
         fresh = self._running / f".{pack.manifest.name}.new"
@@ -248,20 +268,26 @@ class PackService:
     def _status(self, name: str, root: Path) -> PackStatus:
         live = self._live.get(name)
         problems: tuple[Problem, ...] = () if live else tuple(self._refused.get(name, ()))
-        pack: Pack | None = None
-        try:
-            pack = self._load(root)
-        except Invalid as error:
-            problems = tuple(_problems(error))
-        shown = pack or live
+        mark = self._mark(root)
+        if self._shown.get(name, (None,))[0] != mark:
+            self._shown.pop(name, None)
+            try:
+                self._show(mark, self._load(root))
+            except Invalid as error:
+                problems = tuple(_problems(error))
+        read = self._shown.get(name)
+        if read is not None:
+            _, manifest, contents = read
+        else:
+            manifest, contents = (live.manifest, _contents(live)) if live else (Manifest(name, "", {"en": name}), {})
         return PackStatus(
             name=name,
-            version=shown.manifest.version if shown else "",
-            title=shown.manifest.title if shown else {"en": name},
-            description=shown.manifest.description if shown else {},
+            version=manifest.version,
+            title=manifest.title,
+            description=manifest.description,
             state="broken" if problems else "enabled" if live else "disabled",
             running=live.manifest.version if live else None,
-            contents=_contents(shown) if shown else {},
+            contents=contents,
             problems=problems,
         )
 
@@ -311,12 +337,19 @@ def _write(root: Path, path: str, text: str) -> bool:
 
 
 def _mark_of(folder: Path) -> str:
-    """Return a digest of the names and bytes of a folder's files; empty when it is not there."""
-    files = _files_in(folder)
+    """Return a digest of a folder's names and bytes; empty when nothing is there.
+
+    Files that are too large or too many to be a pack's are told by their size and time.
+    """
+    entries = sorted(islice(folder.rglob("*"), MOST_FILES + 1)) if folder.is_dir() else []
     digest = hashlib.blake2b(digest_size=16)
-    for path in files:
-        digest.update(str(path).encode() + b"\0" + hashlib.blake2b((folder / path).read_bytes()).digest())
-    return digest.hexdigest() if files else ""
+    for path in entries:
+        digest.update(f"{path.relative_to(folder)}\0{path.is_symlink()}\0{path.is_dir()}\0".encode())
+        if path.is_file():
+            facts = path.stat()
+            small = facts.st_size <= LARGEST_BYTES
+            digest.update(hashlib.blake2b(path.read_bytes()).digest() if small else repr(facts).encode())
+    return digest.hexdigest() if entries else ""
 
 
 def _equal_folders(one: Path, other: Path) -> bool:

@@ -9,6 +9,10 @@ import pytest
 from gulou.access import Principal
 from gulou.kernel.errors import Conflict, Denied, Invalid, NotFound
 from gulou.kernel.messages import render
+from gulou.packs import service
+from gulou.packs.loader import load_pack
+
+from .conftest import RULE
 
 BROKEN_RULE = "rules:\n  - id: high-level\n    kind: treshold\n"
 
@@ -277,3 +281,35 @@ def test_a_path_that_is_file_and_folder_is_refused(harness, files) -> None:
 @pytest.mark.parametrize("name", ["", "..", ".", "a/b", "Harbour", "/etc"])
 def test_texts_under_a_name_that_is_none_are_refused(harness, files, name: str) -> None:
     assert [one.code for one in harness.packs.check_files(name, files)] == ["pack.bad_name"]
+
+
+def test_a_pack_is_read_again_only_when_it_has_changed(harness, write, files, steward, monkeypatch) -> None:
+    read = []
+
+    def reading(root, vocabulary):
+        read.append(root.name)
+        return load_pack(root, vocabulary)
+
+    monkeypatch.setattr(service, "load_pack", reading)
+    write({path: text for path, text in files.items() if not path.startswith("vocabulary")})
+    assert harness.packs.enable("harbour", steward).state == "enabled"
+    assert harness.packs.get("harbour").contents["rules"] == 1
+    assert read == ["harbour"]
+
+    write({**files, "rules/more.yaml": RULE.replace("high-level", "higher-level")})
+    assert harness.packs.get("harbour").contents["rules"] == 2
+    write({**files, "rules/more.yaml": BROKEN_RULE})
+    assert harness.packs.get("harbour").state == "broken"
+    assert harness.packs.get("harbour").problems[0].file == "rules/more.yaml"
+    assert len(read) == 4
+
+
+def test_other_packs_types_are_part_of_what_a_pack_says(harness, write, files, steward) -> None:
+    write(files)
+    dependent = RULE.replace("value: waterLevel", "value: salinity").replace("harbour", "dock")
+    write({"pack.yaml": files["pack.yaml"].replace("harbour", "dock"), "rules/a.yaml": dependent}, name="dock")
+    assert harness.packs.get("dock").state == "broken"
+    harness.packs.enable("harbour", steward)
+    assert harness.packs.get("dock").state == "disabled"
+    harness.packs.disable("harbour", steward)
+    assert harness.packs.get("dock").state == "broken"

@@ -130,7 +130,7 @@ class Workshop:
         about = None if number == 0 and self.order.whole else _entity(number % self.order.series)
         select = replace(self.model.select, exact_id=about)
         name = f"r{number}"
-        return replace(
+        return msgspec.structs.replace(
             self.model,
             id=f"{pack}/{name}",
             pack=pack,

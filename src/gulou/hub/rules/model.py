@@ -226,8 +226,7 @@ class IncidentTemplate:
     deadline_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, eq=False):
     """One rule.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import heapq
 import threading
 import time
@@ -10,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from gulou.hub.rules.engine.judge import Judge
 from gulou.hub.rules.events import Detection, RuleQuarantined, RuleReleased, RuleSetChanged
 from gulou.hub.rules.format import RuleSet
 from gulou.hub.rules.format.rule_set import find_derivation_cycle
+from gulou.hub.rules.garbage import without_collections
 from gulou.hub.rules.model import Rule
 from gulou.hub.rules.ports import DeviceFinder, ReadingHistory, Surroundings
 from gulou.hub.rules.settings import RuleSettings
@@ -183,7 +183,7 @@ class RuleService:
             self._keep_now()
 
     def _replace(self, pack: str, rules: RuleSet | None) -> None:
-        with _without_collections():
+        with without_collections(freeze=True):
             self._exchange(pack, rules)
         if self._started:
             self._keep_now()
@@ -586,19 +586,6 @@ class RuleService:
         if len(judges) > _FEW_RULES:
             self._counted = (time.monotonic() + _COUNT_AGAIN_S, found)
         return found
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Keep the collector of circular garbage from looking through very many new rules, which would stop all threads."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.freeze()
-            gc.enable()
 
 
 def _wait_for(submissions: Iterable[Future[Receipt]]) -> None:

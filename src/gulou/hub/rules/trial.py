@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from gulou.connectivity.intake import LogBatch
 from gulou.hub.rules.engine import Engine
@@ -78,7 +80,7 @@ def _stopped(trial: Trial, stop: Callable[[], bool]) -> bool:
 
 
 def _enabled(rule: Rule) -> Rule:
-    return replace(rule, enabled=True)
+    return msgspec.structs.replace(rule, enabled=True)
 
 
 def _sorted(properties: frozenset[str] | None) -> tuple[str, ...] | None:

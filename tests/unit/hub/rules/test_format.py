@@ -189,3 +189,40 @@ def test_texts_and_commands_do_not_change_what_a_rule_judges_by(kit):
     stricter = kit.parse(kit.rule(base.replace("> 1", "> 2"))).rules[0]
     assert one.state_version == reworded.state_version != stricter.state_version
     assert one.version != reworded.version
+
+
+MANY = """rules:
+  - {id: a, kind: threshold, select: {type: WaterLevelObserved, id: "urn:x:1"}, value: waterLevel, LEVELS}
+  - {id: b, kind: threshold, select: {type: WaterLevelObserved, id: "urn:x:2"}, value: waterLevel, LEVELS}
+  - {id: c, kind: threshold, select: {type: WaterLevelObserved, id: "urn:x:*"}, value: waterLevel, LEVELS}
+  - {id: d, kind: threshold, select: {type: WaterLevelObserved}, value: waterLevel, LEVELS}
+  - {id: e, kind: threshold, select: {type: WaterLevelObserved}, value: waterLevel, LEVELS}
+"""
+LEVELS = "levels: {blue: 1, red: {at: 2, hold: 5s}}, category: flood, headline: 'x {value}', max_age: 2h"
+
+
+def test_of_rules_that_say_the_same_each_is_as_if_it_stood_alone(kit):
+    text = MANY.replace("LEVELS", LEVELS)
+    together = kit.parse(text).rules
+    for number, line in enumerate(text.splitlines()[1:]):
+        (alone,) = kit.parse("rules:\n" + "\n" * number + line + "\n").rules
+        for name in alone.__struct_fields__:
+            if name not in ("condition", "headline"):
+                assert getattr(together[number], name) == getattr(alone, name), name
+        assert repr(together[number].headline) == repr(alone.headline)
+    assert together[0].condition is together[1].condition
+    assert [rule.select.exact_id for rule in together] == ["urn:x:1", "urn:x:2", None, None, None]
+    assert [rule.line for rule in together] == [2, 3, 4, 5, 6]
+
+
+def test_what_is_wrong_with_rules_that_say_the_same_is_said_of_each(kit):
+    found = problems(kit, MANY.replace("LEVELS", LEVELS.replace("red", "rde")))
+    assert [(one.code, one.line) for one in found] == [("document.unknown_key", line) for line in range(2, 7)]
+
+
+def test_a_name_that_is_none_is_refused_among_rules_that_say_the_same(kit):
+    text = MANY.replace("LEVELS", LEVELS).replace("id: b", "id: B!").replace("id: e", "id: 5")
+    assert [(one.code, one.line) for one in problems(kit, text)] == [
+        ("rules.id_malformed", 3),
+        ("document.wrong_kind", 6),
+    ]

@@ -13,7 +13,7 @@ import msgspec
 from gulou.hub.rules.curves import PointTable
 from gulou.hub.rules.format.conditions_part import KEYS, ConditionReader
 from gulou.hub.rules.format.names import TEXT_WORDS, NameBook
-from gulou.hub.rules.format.select_part import read_selection
+from gulou.hub.rules.format.select_part import WILD, read_selection
 from gulou.hub.rules.format.source import Source
 from gulou.hub.rules.model import (
     KINDS,
@@ -40,6 +40,8 @@ _MOST_COMMANDS = 16
 _HOUR_US = 3_600_000_000
 _SHARED_KINDS = ("threshold", "rate", "window", "absence")
 _UNLABELLED: Mapping[str, str] = MappingProxyType({})
+_encoder = msgspec.msgpack.Encoder()
+_sorting = msgspec.json.Encoder(order="sorted")
 _COMMAND_KEYS = ("target", "name", "parameters", "upon", "at", "approval", "effect")
 
 
@@ -67,7 +69,45 @@ class RuleReader:
         self._files = files
 
     def read(self, raw: object) -> Rule | None:
-        """Return the rule, or None after complaining; a complaint without None is possible too."""
+        """Return the rule, or None after complaining; a complaint without None is possible too.
+
+        Of very many rules most differ in nothing but their name and the entity that they are about: what all else
+        says is read once, where it is right.
+        """
+        said = _without_names(raw)
+        if said is None:
+            return self._read(raw)
+        key = ("rule", said)
+        model: Rule | None = self._source.shared.get(key)
+        if model is not None:
+            return self._like(model, raw)  # type: ignore[arg-type]  # _without_names has looked
+        before = len(self._source.problems)
+        rule = self._read(raw)
+        if rule is not None and len(self._source.problems) == before:
+            self._source.shared[key] = rule
+        return rule
+
+    def _like(self, model: Rule, data: dict[str, Any]) -> Rule:
+        """Return a rule that differs from one that was read in its name and entity only."""
+        name, entity_id = data["id"], data["select"].get("id")
+        select = model.select
+        if entity_id is not None:
+            select = Selection(select.entity_type, exact_id=entity_id, where=select.where)
+        used = [self._tables[one] for one in sorted(tables_used(model.condition))]
+        version, state_version = self._versions(data, used)
+        return msgspec.structs.replace(
+            model,
+            id=f"{self._pack}/{name}",
+            name=name,
+            version=version,
+            state_version=state_version,
+            select=select,
+            source=_encoder.encode(data),
+            file=self._source.document.file,
+            line=self._source.document.position(self._path)[0],
+        )
+
+    def _read(self, raw: object) -> Rule | None:
         source, path = self._source, self._path
         data = source.mapping(raw, path)
         name = source.text(source.need(data, "id", path), (*path, "id")) or ""
@@ -125,13 +165,14 @@ class RuleReader:
         category = source.text(data.get("category"), (*path, "category")) or ""
         if category and not _NAME.match(category):
             source.complain((*path, "category"), "rules.id_malformed", id=category)
+        version, state_version = self._versions(data, used)
         return Rule(
             id=f"{self._pack}/{name}",
             pack=self._pack,
             name=name,
             kind=kind,
-            version=self._digest(data, used),
-            state_version=self._digest({key: value for key, value in data.items() if key not in _TELLING}, used),
+            version=version,
+            state_version=state_version,
             label={
                 language: text.text
                 for language, text in source.templates(data.get("label"), (*path, "label"), ()).items()
@@ -151,15 +192,16 @@ class RuleReader:
             lateness_us=source.duration(data, "lateness", path, _lateness_us(condition)),
             fresh_us=source.duration(data, "fresh", path, 0, zero=False) or None,
             expires_us=source.duration(data, "expires", path, 0, zero=False) or None,
-            source=msgspec.msgpack.encode(data),
+            source=_encoder.encode(data),
             file=source.document.file,
             line=source.document.position(path)[0],
         )
 
-    def _digest(self, data: Mapping[str, Any], used: list[PointTable]) -> str:
-        """Identify what the rule judges by; the tables and the area that it uses are part of it."""
-        text = msgspec.json.encode([data, self._files_named(data), repr(used)], order="sorted")
-        return hashlib.blake2b(text, digest_size=6).hexdigest()
+    def _versions(self, data: dict[str, Any], used: list[PointTable]) -> tuple[str, str]:
+        """Identify what the rule says, and what it judges by; the tables and the area that it uses are part of it."""
+        files, tables = self._files_named(data), repr(used)
+        judging = {key: value for key, value in data.items() if key not in _TELLING}
+        return _digest([data, files, tables]), _digest([judging, files, tables])
 
     def _files_named(self, data: Mapping[str, Any]) -> str:
         area = data.get("area")
@@ -244,6 +286,28 @@ class RuleReader:
             "tolerance": source.number(data.get("tolerance"), (*path, "tolerance")) or 0.0,
             "within_s": source.duration(data, "within", path, 300_000_000, zero=False) / 1e6,
         }
+
+
+def _digest(told: list[Any]) -> str:
+    return hashlib.blake2b(_sorting.encode(told), digest_size=6).hexdigest()
+
+
+def _without_names(raw: object) -> bytes | None:
+    """Return all that a rule says but its own name and its entity's; None where these are not plain."""
+    if not isinstance(raw, dict):
+        return None
+    name, select = raw.get("id"), raw.get("select")
+    if not isinstance(name, str) or not _NAME.match(name) or not isinstance(select, dict):
+        return None
+    entity_id = select.get("id")
+    if entity_id is not None:
+        if not isinstance(entity_id, str) or WILD.search(entity_id):
+            return None
+        select = {**select, "id": ""}
+    try:
+        return _encoder.encode({**raw, "id": "", "select": select})
+    except (OverflowError, RecursionError):  # a whole number beyond 64 bits: the general way says what is wrong
+        return None
 
 
 def _lateness_us(condition: Condition) -> int:

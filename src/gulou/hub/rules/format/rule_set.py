@@ -12,6 +12,7 @@ from gulou.hub.rules.format.names import NameBook
 from gulou.hub.rules.format.rule_part import RuleReader
 from gulou.hub.rules.format.source import Source
 from gulou.hub.rules.format.tables_part import read_table
+from gulou.hub.rules.garbage import without_collections
 from gulou.hub.rules.model import Derive, Rule
 from gulou.hub.rules.ports import VocabularySource
 from gulou.kernel.documents import Document, Problem, broken, problems_of
@@ -28,7 +29,6 @@ class RuleSet:
 
     Args:
         rules: in the order of the files, disabled ones too.
-        sources: rule id → its YAML, for the page that shows it.
     """
 
     pack: str
@@ -55,7 +55,8 @@ class RuleSet:
         Raises:
             Invalid: ``document.broken`` with every problem: file, line, column, code, params.
         """
-        return _PackReader(files, vocabulary, pack, version).read()
+        with without_collections():
+            return _PackReader(files, vocabulary, pack, version).read()
 
 
 class _PackReader:

@@ -11,7 +11,7 @@ from gulou.hub.rules.model import Selection
 from gulou.kernel.documents import Path, nearest
 
 SELECT_KEYS = ("type", "id", "where")
-_WILD = re.compile(r"[*?\[]")
+WILD = re.compile(r"[*?\[]")
 
 
 def read_selection(source: Source, raw: object, path: Path, book: NameBook) -> Selection | None:
@@ -29,6 +29,6 @@ def read_selection(source: Source, raw: object, path: Path, book: NameBook) -> S
     name = source.text(data.get("id"), (*path, "id"))
     if name is None:
         return Selection(entity_type, where=where)
-    if not _WILD.search(name):
+    if not WILD.search(name):
         return Selection(entity_type, exact_id=name, where=where)
     return Selection(entity_type, id_pattern=re.compile(fnmatch.translate(name)), where=where)
