@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -236,6 +236,11 @@ class DeviceRegistry:
         """Return a device with its presence, or None."""
         known = self._index.get(device_id)
         return None if known is None else known.current()
+
+    def find_registered(self, device_ids: Sequence[str]) -> list[tuple[int, Device] | None]:
+        """Return of each device its number and what was registered, its presence perhaps an old one; None: unknown."""
+        get = self._index.get
+        return [None if (known := get(one)) is None else (known.number, known.device) for one in device_ids]
 
     def list_devices(self, query: DeviceQuery) -> DevicePage:
         """Return a page; quick at 100,000 devices. A device's last word may be a minute older here than it is.

@@ -6,6 +6,7 @@ import os
 import secrets
 import struct
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -117,6 +118,36 @@ class SeriesCatalogue:
                 number = len(self._all)
                 self._add(Series(number, entity_id, entity_type, property_name, device_id))
             return number
+
+    def numbers_of(self, wanted: Iterable[tuple[str, str, str, str | None]]) -> list[int]:
+        """Return the numbers of many series, each given now if it has none; as ``number_of`` one after the other.
+
+        Args:
+            wanted: (entity id, entity type, property, device id) each.
+        """
+        found = []
+        with self._lock:
+            numbers, first = self._numbers, len(self._all)
+            fresh: list[Series] = []
+            given: dict[tuple[str, str], int] = {}
+            for entity_id, entity_type, property_name, device_id in wanted:
+                known = numbers.get(property_name)
+                number = None if known is None else known.get(entity_id)
+                if number is None:
+                    key = entity_id, property_name
+                    number = given.get(key)
+                    if number is None:
+                        number = given[key] = first + len(fresh)
+                        fresh.append(Series(number, entity_id, entity_type, property_name, device_id))
+                found.append(number)
+            if fresh:
+                self._add_all(fresh)
+        return found
+
+    def get_many(self, numbers: Iterable[int]) -> list[Series]:
+        """Return many series; raises IndexError for a number that was never given."""
+        known = self._all
+        return [known[number] for number in numbers]
 
     def sync(self) -> None:
         """Make all numbers given so far durable. Raises OSError; then nothing was given away."""

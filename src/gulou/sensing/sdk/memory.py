@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import msgspec
@@ -172,6 +172,11 @@ class MemoryDevices:
     def find_device(self, device_id: str) -> Device | None:
         """See ``DeviceDirectory``."""
         return self._devices.get(device_id)
+
+    def find_registered(self, device_ids: Sequence[str]) -> list[tuple[int, Device] | None]:
+        """See ``DeviceDirectory``."""
+        known = self._devices
+        return [(self._numbers[one], known[one]) if one in known else None for one in device_ids]
 
     def resolve(self, device_id: str, channel: str) -> Binding | None:
         """See ``DeviceDirectory``."""

@@ -18,6 +18,9 @@ class DeviceDirectory(Protocol):
     def find_device(self, device_id: str) -> Device | None:
         """Return a registered device, or None."""
 
+    def find_registered(self, device_ids: Sequence[str]) -> list[tuple[int, Device] | None]:
+        """Return of each device its number and what was registered, its presence perhaps an old one; None: unknown."""
+
     def resolve(self, device_id: str, channel: str) -> Binding | None:
         """Return what a device's channel is bound to; its property is filled in. None: not bound."""
 

@@ -87,7 +87,7 @@ def parse_number(data: NDArray[np.uint8], begin: int, end: int) -> tuple[int, fl
             digits = digits * 10 + int(np.int64(data[at])) - 48
             at += 1
             power -= 1
-            if digits > 0:
+            if digits != 0:  # compiled, the one digit too many may have made it negative
                 count += 1
             if count > _MOST_DIGITS:
                 return NOT_MINE, 0.0

@@ -14,6 +14,9 @@ BYTES = "Array(uint8, 1, 'C', True)"
 """The signature of bytes that a kernel reads; takes ``np.frombuffer(some_bytes, np.uint8)``, which is read-only."""
 SLOTS = "Array(int64, 2, 'C', True)"
 """The signature of ``ByteTable.slots``."""
+_KEPT = "Array(uint8, 1, 'C')"
+_SPANS = "Array(int64, 2, 'C', True)"
+_NUMBERS = "Array(int64, 1, 'C', True)"
 LONGEST_KEY = 65_535
 NOT_FOUND = -1
 
@@ -102,6 +105,38 @@ def _rehash(slots: NDArray[np.int64], former: NDArray[np.int64]) -> None:
             slots[at, column] = former[row, column]
 
 
+@compiled(f"Tuple((int64, int64))(int64[:, ::1], {_KEPT}, int64, {BYTES}, {_SPANS}, {_NUMBERS}, {_NUMBERS})")
+def _put_all(
+    slots: NDArray[np.int64],
+    keys: NDArray[np.uint8],
+    filled: int,
+    data: NDArray[np.uint8],
+    spans: NDArray[np.int64],
+    values: NDArray[np.int64],
+    salts: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Put keys into slots and keys that have room for all.
+
+    Returns:
+        (slots more that are used, where the bytes of the keys end now)
+    """
+    used = 0
+    for row in range(spans.shape[0]):
+        begin, end, salt = spans[row, 0], spans[row, 1], salts[row]
+        mixed = hash_bytes(data, begin, end, salt)
+        at = _slot_of(slots, keys, data, begin, end, salt, mixed)
+        if slots[at, _PLACE] < 0:
+            for offset in range(end - begin):
+                keys[filled + offset] = data[begin + offset]
+            slots[at, _HASH] = mixed
+            slots[at, _SALT] = salt
+            slots[at, _PLACE] = (np.int64(filled) << 16) | (end - begin)
+            filled += end - begin
+            used += 1
+        slots[at, _VALUE] = values[row]
+    return used, filled
+
+
 class ByteTable:
     """Maps (salt, bytes) to an integer ≥ 0. Written by one thread; its arrays go to kernels on that same thread.
 
@@ -144,6 +179,31 @@ class ByteTable:
         self.slots[at] = (mixed, salt, (self._filled - len(key)) << 16 | len(key), value)
         self._used += 1
 
+    def put_many(
+        self, data: NDArray[np.uint8], spans: NDArray[np.int64], values: NDArray[np.int64], salts: NDArray[np.int64]
+    ) -> None:
+        """Put many keys at once, as ``put`` one after the other.
+
+        Args:
+            data: uint8, where the keys stand.
+            spans: int64[n, 2], from where to where each does.
+            values, salts: int64[n].
+
+        Raises:
+            ValueError: as ``put``; then nothing was put.
+        """
+        lengths = spans[:, 1] - spans[:, 0]
+        if len(spans) == 0:
+            return
+        if values.min() < 0 or lengths.max() > LONGEST_KEY:
+            raise ValueError(f"{values.min()} for a key of up to {lengths.max()} bytes")
+        if 2 * (self._used + len(spans)) > len(self.slots):
+            self._grow(len(spans))
+        self._make_room(self._filled + int(lengths.sum()))
+        used, end = _put_all(self.slots, self.keys, self._filled, data, spans, values, salts)
+        self._used += used
+        self._filled = int(end)
+
     def remove(self, key: bytes, salt: int = 0) -> None:
         """Forget a key; unknown ones are fine. Its place is free again when the table grows."""
         data = np.frombuffer(key, np.uint8)
@@ -154,17 +214,20 @@ class ByteTable:
     def _keep(self, data: NDArray[np.uint8]) -> None:
         """Put a key's bytes behind those of the others."""
         end = self._filled + len(data)
+        self._make_room(end)
+        self.keys[self._filled : end] = data
+        self._filled = end
+
+    def _make_room(self, end: int) -> None:
         if end > len(self.keys):
             longer = np.zeros(max(2 * len(self.keys), end), np.uint8)
             longer[: self._filled] = self.keys[: self._filled]
             self.keys = longer
-        self.keys[self._filled : end] = data
-        self._filled = end
 
-    def _grow(self) -> None:
+    def _grow(self, more: int = 1) -> None:
         live = len(self)
         size = len(self.slots)
-        while 3 * (live + 1) > size:
+        while 3 * (live + more) > size:
             size *= 2
         slots = _empty(size)
         _rehash(slots, self.slots)

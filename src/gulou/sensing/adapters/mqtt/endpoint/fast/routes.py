@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from gulou.connectivity.devices.model import Binding, Device
 from gulou.connectivity.intake import SeriesCatalogue
 from gulou.kernel.ids import is_entity_id
-from gulou.sensing.adapters.mqtt.codec import V5
+from gulou.sensing.adapters.mqtt.endpoint.fast.survey import FOUND_COLUMNS, find_unknown
 from gulou.sensing.adapters.mqtt.endpoint.topics import parse_device_topic
 from gulou.sensing.sdk import DeviceDirectory
 from gulou.sensing.sdk.columns import ByteTable
@@ -18,6 +17,9 @@ from gulou.vocabulary import Vocabulary
 NOBODY = -1
 _FIRST = 1_024
 _MANY_CHANGES = 1_000
+_AT_ONCE = 512
+"""Channels that are learned in one go, some ms."""
+_NONE: tuple[int, Device | None] = (NOBODY, None)
 
 
 class Routes:
@@ -43,6 +45,8 @@ class Routes:
         self._numbers: dict[str, int] = {}
         self.ids: list[str] = []
         self._routes = 0
+        self._linear: dict[tuple[str, str, str | None], tuple[float, float] | None] = {}
+        self._found: NDArray[np.int64] = np.empty((_AT_ONCE, FOUND_COLUMNS), np.int64)
         self._devices_seen = directory.generation
         self._types_seen = vocabulary.generation
         self.topics = ByteTable()
@@ -83,14 +87,8 @@ class Routes:
 
     def learn_topic(self, topic: bytes) -> bool:
         """Learn the topic of a device's readings; False when it is not one for the kernel."""
-        try:
-            text = topic.decode()
-        except UnicodeDecodeError:
-            return False
-        parts = parse_device_topic(text)
-        if parts is None or parts[1] != "readings" or "\0" in text:
-            return False
-        device = self._directory.find_device(parts[0])
+        device_id = _device_of(topic)
+        device = None if device_id is None else self._directory.find_device(device_id)
         if device is None or not device.enabled or device.mapping is not None:
             return False
         registered = self._directory.number_of(device.id)
@@ -109,58 +107,129 @@ class Routes:
             channel = name.decode()
         except UnicodeDecodeError:
             return False
-        binding = None if device is None else self._directory.resolve(device.id, channel)
-        if device is None or binding is None:
+        if device is None:
             return False
-        found = self._route_of(device, binding, binding.property or channel)
+        found = self._describe(device, channel)
         if found is None:
             return False
+        series = self._catalogue.get(self._catalogue.number_of(*found[0]))
+        if series.device_id != device.id or series.entity_type != found[0][1]:
+            return False
         route = self._routes
-        if route == len(self.series):
-            self.series = np.concatenate([self.series, np.zeros(route, np.int32)])
-            self.factor = np.concatenate([self.factor, np.ones(route)])
-            self.offset = np.concatenate([self.offset, np.zeros(route)])
-        self.series[route], self.factor[route], self.offset[route] = found
         self._routes += 1
+        self._make_room()
+        self.series[route], self.factor[route], self.offset[route] = series.number, *found[1]
         self.channels.put(name, route, number)
         return True
 
     def learn_ahead(self, data: bytes, at: int, end: int, version: int) -> None:
-        """Learn what the frames from ``at`` on speak of, so that the kernel does not stop at each of them."""
-        while end - at >= 2:
-            length = shift = 0
-            body = at + 1
-            while body < end and shift < 28:
-                digit = data[body]
-                length |= (digit & 0x7F) << shift
-                shift += 7
-                body += 1
-                if digit < 0x80:
-                    break
-            after = body + length
-            if after > end or shift >= 28:
-                return
-            if data[at] in (0x30, 0x32, 0x3A) and length >= 2:
-                topic_end = body + 2 + int.from_bytes(data[body : body + 2], "big")
-                payload = topic_end + (0 if data[at] == 0x30 else 2) + (1 if version == V5 else 0)
-                if payload <= after:
-                    self._learn_message(data[body + 2 : topic_end], data[payload:after])
-            at = after
+        """Learn what the next frames from ``at`` on speak of, so that the kernel does not stop at each of them."""
+        array, found = np.frombuffer(data, np.uint8), self._found
+        count = find_unknown(
+            array, at, end, version,
+            self.topics.slots, self.topics.keys, self.channels.slots, self.channels.keys, found,
+        )  # fmt: skip
+        if count:
+            self._learn(data, array, found[:count])
 
-    def _learn_message(self, topic: bytes, payload: bytes) -> None:
-        number = self.topics.find(topic)
-        if number < 0:
-            if not self.learn_topic(topic):
-                return
-            number = self.topics.find(topic)
-        try:
-            record = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    def _learn(self, data: bytes, array: NDArray[np.uint8], found: NDArray[np.int64]) -> None:
+        """Learn many channels at once, those of unknown devices too. Those that are not for the kernel are left."""
+        rows = found.tolist()
+        devices = self._learn_devices(data, array, rows)
+        texts: dict[bytes, str] = {}
+        wanted: list[tuple[str, str, str, str | None]] = []
+        learned: dict[tuple[int, bytes], tuple[int, int]] = {}
+        linears: list[tuple[float, float]] = []
+        for topic, topic_end, key, key_end, owner in rows:
+            number, device = devices.get(owner if owner >= 0 else data[topic:topic_end], _NONE)
+            if device is None:
+                continue
+            name = data[key:key_end]
+            if (number, name) in learned:
+                continue
+            channel = texts.get(name)
+            if channel is None:
+                channel = texts[name] = name.decode(errors="replace")
+            if "\ufffd" in channel:
+                continue
+            route = self._describe(device, channel)
+            if route is None:
+                continue
+            learned[number, name] = key, key_end
+            wanted.append(route[0])
+            linears.append(route[1])
+        if not wanted:
             return
-        for name in record:
-            key = name.encode()
-            if self.channels.find(key, number) < 0:
-                self.learn_channel(number, key)
+        numbers = self._catalogue.numbers_of(wanted)
+        spans, salts, series, factors = [], [], [], []
+        known = self._catalogue.get_many(numbers)
+        for (number, _), span, what, one, linear in zip(learned, learned.values(), wanted, known, linears, strict=True):
+            if one.device_id == what[3] and one.entity_type == what[1]:
+                salts.append(number)
+                spans.append(span)
+                series.append(one.number)
+                factors.append(linear)
+        kept = len(series)
+        first, self._routes = self._routes, self._routes + kept
+        self._make_room()
+        routes = slice(first, first + kept)
+        self.series[routes] = series
+        self.factor[routes] = [factor for factor, _ in factors]
+        self.offset[routes] = [offset for _, offset in factors]
+        if kept:
+            self.channels.put_many(array, np.array(spans), np.arange(first, first + kept), np.array(salts))
+
+    def _learn_devices(
+        self, data: bytes, array: NDArray[np.uint8], rows: list[list[int]]
+    ) -> dict[int | bytes, tuple[int, Device | None]]:
+        """Learn the devices whose topics are unknown; return all that are spoken of, by number and by those topics."""
+        spans: dict[bytes, tuple[int, int]] = {}
+        owners: dict[int, None] = {}
+        for begin, end, _, _, owner in rows:
+            if owner < 0:
+                spans[data[begin:end]] = begin, end
+            else:
+                owners[owner] = None
+        named = [(topic, device_id) for topic in spans if (device_id := _device_of(topic)) is not None]
+        described = self._directory.find_registered([device_id for _, device_id in named])
+        devices: dict[int | bytes, tuple[int, Device | None]] = {}
+        numbers, registered, gateways, places = [], [], [], []
+        for (topic, _), one in zip(named, described, strict=True):
+            if one is None or not one[1].enabled or one[1].mapping is not None:
+                continue
+            device = one[1]
+            number = self.number_of(device.id)
+            devices[topic] = number, device
+            numbers.append(number)
+            registered.append(one[0])
+            gateways.append(NOBODY if device.gateway_id is None else self.number_of(device.gateway_id))
+            places.append(spans[topic])
+        if numbers:
+            self._registered[numbers] = registered
+            self.gateway_of[numbers] = gateways
+            self.topics.put_many(array, np.array(places), np.array(numbers), np.zeros(len(numbers), np.int64))
+        if owners:
+            for number, one in zip(owners, self._directory.find_registered([self.ids[n] for n in owners]), strict=True):
+                devices[number] = number, None if one is None else one[1]
+        return devices
+
+    def _describe(
+        self, device: Device, channel: str
+    ) -> tuple[tuple[str, str, str, str | None], tuple[float, float]] | None:
+        """Return the series that a channel feeds and (factor, offset), or None when the general way must judge."""
+        binding: Binding | None = device.bindings[0] if len(device.bindings) == 1 else None
+        if binding is None or binding.channel not in ("*", channel):
+            binding = self._directory.resolve(device.id, channel)
+            if binding is None:
+                return None
+        property_name = binding.property or channel
+        key = binding.entity_type, property_name, binding.unit_code
+        if key not in self._linear:
+            self._linear[key] = self._vocabulary.linear(*key)
+        linear = self._linear[key]
+        if linear is None or not is_entity_id(binding.entity_id):
+            return None
+        return (binding.entity_id, binding.entity_type, property_name, device.id), linear
 
     def take_seen(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return who has sent since the last call, by the registry's numbers, and when."""
@@ -169,16 +238,13 @@ class Routes:
         self.seen_us[numbers] = 0
         return self._registered[numbers], at_us
 
-    def _route_of(self, device: Device, binding: Binding, property_name: str) -> tuple[int, float, float] | None:
-        """Return (series, factor, offset), or None when the general way must judge."""
-        linear = self._vocabulary.linear(binding.entity_type, property_name, binding.unit_code)
-        if linear is None or not is_entity_id(binding.entity_id):
-            return None
-        number = self._catalogue.number_of(binding.entity_id, binding.entity_type, property_name, device.id)
-        series = self._catalogue.get(number)
-        if series.device_id != device.id or series.entity_type != binding.entity_type:
-            return None
-        return number, *linear
+    def _make_room(self) -> None:
+        """Let the arrays of routes be as long as there are routes."""
+        while self._routes > len(self.series):
+            more = len(self.series)
+            self.series = np.concatenate([self.series, np.zeros(more, np.int32)])
+            self.factor = np.concatenate([self.factor, np.ones(more)])
+            self.offset = np.concatenate([self.offset, np.zeros(more)])
 
     def _forget(self, device_id: str) -> None:
         """A device was changed: its topic is looked up anew, and with it all its channels."""
@@ -193,4 +259,15 @@ class Routes:
     def _forget_all(self) -> None:
         self.topics.clear()
         self.channels.clear()
+        self._linear.clear()
         self._routes = 0
+
+
+def _device_of(topic: bytes) -> str | None:
+    """Return whose readings a topic carries; None when it is not one for the kernel."""
+    try:
+        text = topic.decode()
+    except UnicodeDecodeError:
+        return None
+    parts = parse_device_topic(text)
+    return None if parts is None or parts[1] != "readings" or "\0" in text else parts[0]
