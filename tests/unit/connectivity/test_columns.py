@@ -292,3 +292,19 @@ def test_what_is_written_together_keeps_its_place_among_the_rest(database):
     assert values == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     assert [batch.origin for batch in objects.batches if batch.origin] == ["file", "file"]
     assert intake.position_of("file") == 4
+
+
+def test_many_numbers_at_once_are_those_of_one_by_one(tmp_path):
+    many, single = SeriesCatalogue(tmp_path / "many"), SeriesCatalogue(tmp_path / "single")
+    many.number_of("urn:ngsi-ld:Pump:0", "Pump", "power", "d0")
+    single.number_of("urn:ngsi-ld:Pump:0", "Pump", "power", "d0")
+    wanted = [(f"urn:ngsi-ld:Pump:{n % 5}", "Pump", ("power", "speed")[n % 2], f"d{n}") for n in range(12)]
+    numbers = many.numbers_of(wanted)
+    assert numbers == [single.number_of(*one) for one in wanted]
+    assert many.get_many(numbers) == single.get_many(numbers)
+    assert many.get(numbers[0]).device_id == "d0"  # who is there first keeps it
+    for catalogue in (many, single):
+        catalogue.sync()
+        catalogue.close()
+    assert (tmp_path / "many").read_bytes()[16:] != b""
+    assert SeriesCatalogue(tmp_path / "many", readonly=True).get_many(numbers) == single.get_many(numbers)

@@ -67,6 +67,7 @@ decimals = some.builds(
 @example(text="1.0000000000000002")
 @example(text="123456789012345678e-22")
 @example(text="-0.0")
+@example(text="93000000.00000000000")
 def test_a_number_is_pythons_number_to_the_last_bit(function, text):
     value = read_all(function, text)
     assert value is None or bits(value) == bits(float(text))
@@ -186,6 +187,33 @@ def test_the_table_knows_what_was_put_and_nothing_else(keys):
         table.remove(key, salt)
         assert table.find(key, salt) == NOT_FOUND
     assert len(table) == len(keys) // 2
+
+
+@given(
+    rounds=some.lists(
+        some.lists(some.tuples(some.binary(max_size=12), some.integers(0, 3), some.integers(0, 9)), max_size=700),
+        max_size=4,
+    )
+)
+def test_many_keys_at_once_are_put_as_one_by_one(rounds):
+    many, single = ByteTable(), ByteTable()
+    for rows in rounds:
+        data = b"?" + b"".join(key for key, _, _ in rows)
+        ends = np.cumsum([1, *(len(key) for key, _, _ in rows)])
+        spans = np.column_stack([ends[:-1], ends[1:]]).astype(np.int64)
+        salts, values = (np.array([row[column] for row in rows], np.int64) for column in (1, 2))
+        many.put_many(as_array(data), spans, values, salts)
+        for key, salt, value in rows:
+            single.put(key, value, salt)
+        assert len(many) == len(single)
+        assert all(many.find(key, salt) == single.find(key, salt) >= 0 for key, salt, _ in rows)
+
+
+def test_of_many_keys_none_is_put_when_one_cannot_be():
+    table, spans, none = ByteTable(), np.array([[0, 1], [1, 2]]), np.zeros(2, np.int64)
+    with pytest.raises(ValueError, match="-1"):
+        table.put_many(as_array(b"ab"), spans, np.array([4, -1]), none)
+    assert len(table) == 0
 
 
 def test_keys_with_the_same_hash_are_told_apart(monkeypatch):

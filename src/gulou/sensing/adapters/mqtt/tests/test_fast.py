@@ -34,7 +34,7 @@ from gulou.sensing.adapters.mqtt.codec import (
 from gulou.sensing.adapters.mqtt.endpoint import Endpoint
 from gulou.sensing.adapters.mqtt.endpoint.connection import Connection
 from gulou.sensing.adapters.mqtt.endpoint.fast import gatherer as gatherer_module
-from gulou.sensing.adapters.mqtt.endpoint.fast import kernel
+from gulou.sensing.adapters.mqtt.endpoint.fast import kernel, survey
 from gulou.sensing.sdk import AdapterContext, Counters
 from gulou.sensing.sdk.columns import ByteTable
 from gulou.sensing.sdk.contract import builtin_vocabulary
@@ -744,3 +744,41 @@ def test_many_new_devices_in_one_packet_are_learned_in_one_go(benches, monkeypat
         frames.append(encode(publish(device.id, level(number % 60), number + 1), 4))
     bench.feed(b"".join(frames))
     assert (bench.intake.by_columns, len(calls)) == (200, 2)
+
+
+def test_what_is_unknown_is_found_the_same_way_compiled_and_plain():
+    frames = [
+        encode(publish("known", b'{"waterLevel":1.5,"new":2}', 1), 4),
+        encode(publish("other", b' {"a" : 1, "observedAt":"2026-07-01T08:00:00Z" , "b":-2e3}', 2), 4),
+        encode(publish("other", b'{"text":"no number","c":1}'), 4),
+        encode(publish("other", b'{"d":1,"e\\n":2,"f":3}'), 4),
+        encode(publish("other", b"{"), 4),
+        encode(PingReq(), 4),
+    ]
+    topics, channels = ByteTable(), ByteTable()
+    topics.put(b"gulou/known/readings", 3)
+    channels.put(b"waterLevel", 0, 3)
+    data = b"".join(frames)
+    for function in {survey.find_unknown, getattr(survey.find_unknown, "py_func", survey.find_unknown)}:
+        for most in (0, 2, 20):
+            found = np.zeros((most, survey.FOUND_COLUMNS), np.int64)
+            array = np.frombuffer(data, np.uint8)
+            count = function(array, 0, len(data), 4, topics.slots, topics.keys, channels.slots, channels.keys, found)
+            names = [
+                (data[topic:topic_end], data[key:key_end], owner)
+                for topic, topic_end, key, key_end, owner in found.tolist()
+            ]
+            wanted = [(b"known", b"new", 3), (b"other", b"a", -1), (b"other", b"b", -1), (b"other", b"d", -1)]
+            assert (
+                names[:count] == [(b"gulou/%s/readings" % device, key, owner) for device, key, owner in wanted][:most]
+            )
+
+
+@given(data=some.binary(max_size=80))
+def test_whatever_comes_is_surveyed_within_its_bounds(data):
+    table, found = ByteTable(), np.zeros((4, survey.FOUND_COLUMNS), np.int64)
+    array = np.frombuffer(data, np.uint8)
+    plain = getattr(survey.find_unknown, "py_func", survey.find_unknown)
+    for version in (4, 5):
+        count = plain(array, 0, len(data), version, table.slots, table.keys, table.slots, table.keys, found)
+        assert 0 <= found[:count, :4].min(initial=0) <= found[:count, :4].max(initial=0) <= len(data)
