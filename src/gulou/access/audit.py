@@ -9,17 +9,21 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.engine import Row
 
 from gulou.access.model import Principal
 from gulou.access.tables import audit_entries, audit_head
 from gulou.kernel import Clock, Invalid
-from gulou.records import Database
+from gulou.records import Database, Prepared
 
 _NO_HASH = "0" * 64
 _DETAILS_MAX = 16_384
 _CHUNK = 2_000
+_HEAD = Prepared(lambda _: select(audit_head.c.sequence, audit_head.c.hash).with_for_update())
+_NEW_HEAD = Prepared(lambda _: update(audit_head).where(audit_head.c.id == 1), ["sequence", "hash"])
+_NEW_ENTRY = Prepared(lambda _: insert(audit_entries), [one.name for one in audit_entries.c])
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,13 @@ class Audit:
             self.record_all([draft], used)
 
     def record_all(self, entries: Iterable[AuditDraft], connection: Connection) -> None:
-        """Append many entries in an open transaction, in order; see ``record``."""
+        """Append many entries in an open transaction, in order; see ``record``. None: nothing happens."""
+        drafts = list(entries)
+        if not drafts:
+            return
         sequence, digest = _lock_head(connection)
         rows = []
-        for entry in entries:
+        for entry in drafts:
             text = _canonical(entry.details or {})
             if len(text) > _DETAILS_MAX:
                 text = _canonical({"omitted_characters": len(text)})
@@ -137,9 +144,8 @@ class Audit:
             }
             digest = _hash_of(digest, values)
             rows.append({**values, "hash": digest})
-        if rows:
-            connection.execute(insert(audit_entries), rows)
-            connection.execute(update(audit_head).where(audit_head.c.id == 1).values(sequence=sequence, hash=digest))
+        _NEW_ENTRY.run_all(connection, rows)
+        _NEW_HEAD.run(connection, {"sequence": sequence, "hash": digest})
 
     def list(self, wanted: AuditFilter | None = None, limit: int = 50, cursor: str | None = None) -> AuditPage:
         """Return a page of entries, newest first.
@@ -195,7 +201,7 @@ class Audit:
 
 def _lock_head(connection: Connection) -> tuple[int, str]:
     """Return the last sequence and hash; other writers wait until this transaction ends."""
-    head = connection.execute(select(audit_head.c.sequence, audit_head.c.hash).with_for_update()).first()
+    head = _HEAD.run(connection, {}).first()
     if head is not None:
         return head.sequence, head.hash
     connection.execute(insert(audit_head).values(id=1, sequence=0, hash=_NO_HASH))
@@ -214,7 +220,11 @@ def _all_rows(connection: Connection) -> Iterator[Row[Any]]:
 
 
 def _canonical(details: dict[str, Any]) -> str:
-    return json.dumps(details, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    """Return JSON with sorted keys and no blanks; the same characters from either encoder but for odd numbers."""
+    try:
+        return msgspec.json.encode(details, enc_hook=str, order="sorted").decode()
+    except (TypeError, ValueError, OverflowError):
+        return json.dumps(details, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def _hash_of(previous: str, values: dict[str, Any]) -> str:

@@ -5,5 +5,6 @@ SQLite in WAL mode by default, PostgreSQL by a setting; the same tables and the 
 
 from gulou.records.database import Database, metadata
 from gulou.records.migrate import migrate
+from gulou.records.prepared import Prepared, PreparedList, insert_new
 
-__all__ = ["Database", "metadata", "migrate"]
+__all__ = ["Database", "Prepared", "PreparedList", "insert_new", "metadata", "migrate"]

@@ -1,8 +1,10 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gulou.access import Audit, AuditFilter
+from gulou.access.audit import _canonical
 from gulou.kernel import Invalid
 
 
@@ -81,3 +83,17 @@ def test_long_details_are_replaced_by_their_size(audit, root):
 def test_a_bad_cursor_is_refused(audit):
     with pytest.raises(Invalid, match=r"request\.bad_cursor"):
         audit.list(cursor="-1")
+
+
+def test_hashes_do_not_depend_on_who_writes_the_json():
+    text = "".join(chr(code) for code in range(0x11000) if not 0xD800 <= code <= 0xDFFF)
+    values = {"sequence": 7, "at_us": 1_760_000_000_000_000, "details": text, "actor_name": 'a"b\\c/\u2028\U0001f6a8'}
+    written = json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    assert _canonical(values) == written
+
+
+def test_any_details_are_kept(audit, root):
+    audit.record(root, "thing.done", "thing", "t", {"when": {1, 2}, "big": 2**70, "n": None})
+    details = audit.list().items[0].details
+    assert (details["big"], details["n"]) == (2**70, None)
+    assert audit.verify().intact

@@ -127,6 +127,37 @@ def test_what_waits_comes_in_one_list_and_a_bad_message_takes_no_other_with_it(b
     assert (status.delivered, status.failed, status.last_error, status.most_queued) == (4, 1, "AssertionError", 4)
 
 
+def test_what_comes_soon_after_a_list_waits_for_the_next_one(bus):
+    lists, handled = [], threading.Semaphore(0)
+
+    def handle(messages):
+        lists.append([one.number for one in messages])
+        handled.release()
+
+    bus.subscribe(Rang, handle, name="gathers", bound=4, batch=True, gather_s=3600)
+    for number in range(5):
+        bus.publish(Rang(at_us=0, number=number))
+        if number == 0:
+            assert handled.acquire(timeout=10)  # after a pause it goes at once
+    assert handled.acquire(timeout=10)  # a full queue does not wait any longer: its publisher would
+    assert lists == [[0], [1, 2, 3, 4]]
+
+
+def test_what_is_gathered_comes_after_a_while(bus, gate):
+    numbers = []
+
+    def handle(messages):
+        numbers.extend(one.number for one in messages)
+        if len(numbers) == 3:
+            gate.set()
+
+    bus.subscribe(Rang, handle, name="gathers", batch=True, gather_s=0.02)
+    for number in range(3):
+        bus.publish(Rang(at_us=0, number=number))
+    assert gate.wait(10)
+    assert numbers == [0, 1, 2]
+
+
 def test_a_direct_subscriber_has_handled_it_when_publish_returns(bus):
     seen = []
 

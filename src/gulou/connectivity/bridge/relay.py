@@ -27,16 +27,21 @@ class Relay:
         self._held: deque[Told] = deque(maxlen=bound)
         self._last = 0
 
-    def take(self, message: Message) -> Told | None:
-        """Return a message as it crosses, numbered if it is kept; None for a kind that does not."""
-        if type(message) in self._kept:
-            body = encode_message(message)
-            with self._guard:
-                self._last += 1
-                told = Told(self._last, body)
-                self._held.append(told)
-            return told
-        return Told(0, encode_message(message)) if type(message) in self._passing else None
+    def take(self, messages: Iterable[Message]) -> list[Told]:
+        """Return messages as they cross, numbered where they are kept; without those of kinds that do not."""
+        crossing = [
+            (type(one) in self._kept, encode_message(one))
+            for one in messages
+            if type(one) in self._kept or type(one) in self._passing
+        ]
+        with self._guard:
+            return [self._number(body) if is_kept else Told(0, body) for is_kept, body in crossing]
+
+    def _number(self, body: bytes) -> Told:
+        self._last += 1
+        told = Told(self._last, body)
+        self._held.append(told)
+        return told
 
     def since(self, number: int) -> tuple[list[Told], bool]:
         """Return the kept messages after ``number``, and whether none is missing among them."""

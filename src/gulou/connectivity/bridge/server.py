@@ -28,6 +28,8 @@ from gulou.kernel.errors import GulouError, Invalid, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 _SEND_WITHIN_S = 10.0
+_MOST_WAITING = 10_000
+_GATHER_S = 0.01
 
 
 class BridgeServer:
@@ -51,7 +53,7 @@ class BridgeServer:
         self._pool = ThreadPoolExecutor(self._settings.call_threads, thread_name_prefix="bridge")
         self._door: socket.socket | None = None
         self._subscriptions: list[Subscription] = [
-            bus.subscribe(Message, self._tell, name="bridge", bound=self._settings.kept_messages)
+            bus.subscribe(Message, self._tell, name="bridge", bound=_MOST_WAITING, batch=True, gather_s=_GATHER_S)
         ]
 
     def expose(self, name: str, target: object, kind: type[Any], only: Iterable[str] | None = None) -> None:
@@ -107,9 +109,9 @@ class BridgeServer:
         with self._guard:
             self._peers.discard(peer)
 
-    def _tell(self, message: Message) -> None:
-        told = self._relay.take(message)
-        if told is None:
+    def _tell(self, messages: list[Message]) -> None:
+        told = self._relay.take(messages)
+        if not told:
             return
         with self._guard:
             peers = [peer for peer in self._peers if peer.listens]
@@ -238,9 +240,9 @@ class _Peer:
             self._waiting.append(frame)
             self._changed.notify()
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: list[Told]) -> None:
         with self._changed:
-            self._told.append(told)
+            self._told.extend(told)
             while len(self._told) > self._BOUND:
                 self._missed = max(self._missed, self._told.popleft().number)
             self._changed.notify()

@@ -17,7 +17,7 @@ class MemoryBus:
 
     What a handler publishes waits until the present message has reached every subscriber; what another thread
     publishes meanwhile is delivered by the thread that is delivering already. Queues therefore never fill, and
-    ``bound`` and ``lossless`` have no effect, and lists have one message each.
+    ``bound``, ``lossless`` and ``gather_s`` have no effect, and lists have one message each.
     """
 
     def __init__(self) -> None:
@@ -47,6 +47,7 @@ class MemoryBus:
         lossless: bool = True,
         batch: bool = False,
         direct: bool = False,
+        gather_s: float = 0.0,
     ) -> _Listener:
         listener = _Listener(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
         with self._changed:

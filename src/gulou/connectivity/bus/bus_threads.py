@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -49,9 +50,12 @@ class InProcessBus:
         lossless: bool = True,
         batch: bool = False,
         direct: bool = False,
+        gather_s: float = 0.0,
     ) -> _Subscriber:
         make = _DirectSubscriber if direct else _Subscriber
-        subscriber = make(self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch)
+        subscriber = make(
+            self, kind, handler, name=name, bound=bound, lossless=lossless, batch=batch, gather_s=gather_s
+        )
         with self._settled:
             if self._closed:
                 raise Unavailable("bus.closed", subscriber=name)
@@ -121,6 +125,7 @@ class _Subscriber:
         bound: int,
         lossless: bool,
         batch: bool,
+        gather_s: float,
     ) -> None:
         self.kind = kind
         self._bus = bus
@@ -129,6 +134,9 @@ class _Subscriber:
         self._bound = bound
         self._lossless = lossless
         self._batch = batch
+        self._gather_s = gather_s if batch else 0.0
+        self._enough = min(bound, MOST_AT_ONCE)
+        self._not_before_s = 0.0
         self._queue: deque[Message] = deque()
         self._changed = threading.Condition()
         self._cancelled = False
@@ -203,12 +211,21 @@ class _Subscriber:
         """Return what is handled next: one message, or all that wait; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._cancelled)
+            if self._gather_s:
+                self._gather()
             if self._cancelled:
                 return None
             count = min(len(self._queue), MOST_AT_ONCE) if self._batch else 1
             messages = [self._queue.popleft() for _ in range(count)]
             self._changed.notify_all()
             return messages
+
+    def _gather(self) -> None:
+        """Let more come, until so long after the list before was taken; not where a publisher waits for room."""
+        remaining_s = self._not_before_s - time.monotonic()
+        if remaining_s > 0:
+            self._changed.wait_for(lambda: len(self._queue) >= self._enough or self._cancelled, remaining_s)
+        self._not_before_s = time.monotonic() + self._gather_s
 
 
 class _DirectSubscriber(_Subscriber):

@@ -74,6 +74,7 @@ class Bus(Protocol):
         lossless: bool = True,
         batch: bool = False,
         direct: bool = False,
+        gather_s: float = 0.0,
     ) -> Subscription:
         """Register a plain (not async) handler.
 
@@ -86,6 +87,8 @@ class Bus(Protocol):
                 what it had taken already.
             direct: call the handler on the publisher's thread, before ``publish`` returns; for what takes microseconds
                 and must not wait for a thread to wake. Nothing queues; ``bound`` and ``lossless`` have no effect.
+            gather_s: of a ``batch`` subscriber: what comes within so long after a list was handed over waits, and goes
+                in the next one. What comes after a pause goes at once. For handlers whose cost is by the list.
         """
 
     def hears(self, kind: type[Message]) -> bool:

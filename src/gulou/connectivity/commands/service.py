@@ -41,6 +41,9 @@ _DAY_US = 86_400 * SECOND_US
 _WHOLE_SECOND_US = SECOND_US
 """A device that tells whole seconds may date an effect up to a second before the command."""
 
+_RECORD_EVERY_S = 0.1
+"""What is issued is recorded at once after a pause, and otherwise so often."""
+
 _ROUNDING = 1e-9
 """1.6 is within 0.1 of 1.5, whatever binary fractions say."""
 
@@ -93,7 +96,14 @@ class CommandService:
         for command in load_active(database):
             self._active.put(command)
         bus.subscribe(DeviceConnected, self._on_connected, name="commands")
-        bus.subscribe(CommandsIssued, self._record_issued, name="commands.record", lossless=False, batch=True)
+        bus.subscribe(
+            CommandsIssued,
+            self._record_issued,
+            name="commands.record",
+            lossless=False,
+            batch=True,
+            gather_s=_RECORD_EVERY_S,
+        )
 
     # --- asked by people, rules and incidents --------------------------------------------------------------------
 

@@ -12,10 +12,26 @@ from sqlalchemy.engine import RowMapping
 from gulou.connectivity.commands.model import Command, CommandPage, CommandQuery, ExpectedEffect
 from gulou.connectivity.commands.tables import commands
 from gulou.kernel.errors import Invalid
-from gulou.records import Database
+from gulou.records import Database, Prepared, PreparedList
 
 _MAX_PAGE = 1_000
-_IDS_AT_ONCE = 500
+_CHANGING = (
+    "state",
+    "attempts",
+    "sent_at_us",
+    "acknowledged_at_us",
+    "effect_seen_at_us",
+    "ended_at_us",
+    "reason",
+)
+_FIELDS = Command.__struct_fields__
+_RECORDED = PreparedList(
+    lambda count: select(commands.c.id, commands.c.ended_at_us).where(
+        commands.c.id.in_([bindparam(f"a{number}") for number in range(count)])
+    )
+)
+_NEW = Prepared(lambda _: insert(commands), [one.name for one in commands.c])
+_CHANGED = Prepared(lambda _: update(commands).where(commands.c.id == bindparam("which")), _CHANGING)
 
 
 def load_active(database: Database) -> list[Command]:
@@ -41,41 +57,21 @@ def recent_ids(database: Database, limit: int) -> list[str]:
 
 def recorded(connection: Connection, ids: list[str]) -> dict[str, bool]:
     """Return which of these commands are recorded already, and whether they have ended."""
-    found: dict[str, bool] = {}
-    for start in range(0, len(ids), _IDS_AT_ONCE):
-        part = ids[start : start + _IDS_AT_ONCE]
-        query = select(commands.c.id, commands.c.ended_at_us).where(commands.c.id.in_(part))
-        found.update({row.id: row.ended_at_us is not None for row in connection.execute(query)})
-    return found
+    return {row.id: row.ended_at_us is not None for row in _RECORDED.rows(connection, ids)}
 
 
 def insert_commands(connection: Connection, new: list[tuple[Command, str | None]]) -> None:
     """Insert commands, each with its device's department."""
-    if new:
-        rows = [{**_to_row(command), "department": department} for command, department in new]
-        connection.execute(insert(commands), rows)
+    _NEW.run_all(connection, [_to_row(command, department) for command, department in new])
 
 
 def insert_command(connection: Connection, command: Command, department: str | None) -> None:
-    connection.execute(insert(commands).values(**_to_row(command), department=department))
+    insert_commands(connection, [(command, department)])
 
 
 def update_commands(connection: Connection, changed: Iterable[Command]) -> None:
-    rows = [
-        {
-            "which": command.id,
-            "state": command.state,
-            "attempts": command.attempts,
-            "sent_at_us": command.sent_at_us,
-            "acknowledged_at_us": command.acknowledged_at_us,
-            "effect_seen_at_us": command.effect_seen_at_us,
-            "ended_at_us": command.ended_at_us,
-            "reason": command.reason,
-        }
-        for command in changed
-    ]
-    if rows:
-        connection.execute(update(commands).where(commands.c.id == bindparam("which")), rows)
+    rows = [{"which": command.id, **{name: getattr(command, name) for name in _CHANGING}} for command in changed]
+    _CHANGED.run_all(connection, rows)
 
 
 def delete_ended(connection: Connection, before_us: int) -> None:
@@ -132,8 +128,11 @@ def _after(cursor: str) -> ColumnElement[bool]:
     return and_(at <= at_us, or_(at < at_us, commands.c.id < command_id))
 
 
-def _to_row(command: Command) -> dict[str, Any]:
-    row: dict[str, Any] = msgspec.to_builtins(command)
+def _to_row(command: Command, department: str | None) -> dict[str, Any]:
+    row = {name: getattr(command, name) for name in _FIELDS}
+    row["parameters"] = msgspec.json.encode(command.parameters).decode()
+    row["effect"] = msgspec.json.encode(command.effect).decode()
+    row["department"] = department
     return row
 
 

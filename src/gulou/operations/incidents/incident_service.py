@@ -16,6 +16,7 @@ from gulou.kernel import SECOND_US, Clock, Conflict, Invalid, NotFound, new_id
 from gulou.kernel.geometry import distance_m
 from gulou.operations.incidents import store_sql as store
 from gulou.operations.incidents.events import IncidentChanged
+from gulou.operations.incidents.incident_batch import IncidentBatch
 from gulou.operations.incidents.model import (
     SEVERITIES,
     Incident,
@@ -55,7 +56,7 @@ class IncidentService:
         self._audit = audit
         self._settings = settings or IncidentSettings()
         self._tidied_us = 0
-        self._drafts: dict[int, list[AuditDraft]] = {}  # by transaction
+        self._batches: dict[int, IncidentBatch] = {}  # by transaction
 
     # ---- people
 
@@ -335,14 +336,18 @@ class IncidentService:
     # ---- what warnings do, inside their transaction
 
     @contextmanager
-    def gathering(self, connection: Connection) -> Iterator[None]:
-        """Write the audit records of many changes together, at the end of a block of one transaction."""
-        drafts = self._drafts[id(connection)] = list[AuditDraft]()
+    def gathering(self, connection: Connection) -> Iterator[IncidentBatch]:
+        """Write incidents, timelines and audit records together, at the end of a block of one transaction."""
+        standing = self._batches.get(id(connection))
+        if standing is not None:
+            yield standing
+            return
+        batch = self._batches[id(connection)] = IncidentBatch(connection)
         try:
-            yield
-            self._audit.record_all(drafts, connection)
+            yield batch
+            batch.flush(self._audit)
         finally:
-            del self._drafts[id(connection)]
+            del self._batches[id(connection)]
 
     def take_warning(
         self,
@@ -359,7 +364,8 @@ class IncidentService:
         Returns:
             The message to publish once the transaction is through.
         """
-        for incident in self._near(connection, warning):
+        for incident_id in self._near(connection, warning):
+            incident = self._held(connection, incident_id)
             if len(incident.warning_ids) < _MOST_WARNINGS and principal.may("incident.write", incident.department):
                 after = replace(
                     incident,
@@ -404,7 +410,7 @@ class IncidentService:
         details = {"warning": warning.id, "rule": warning.rule_id, **({"note": note} if note else {})}
         return self.insert(connection, incident, principal, details)
 
-    def _near(self, connection: Connection, warning: Warning) -> Sequence[Incident]:
+    def _near(self, connection: Connection, warning: Warning) -> Sequence[str]:
         now_us = self._clock.now_us()
         since_us = now_us - round(self._settings.attach_hours * 3_600 * SECOND_US)
         longitude, latitude = store.point_of(warning.location)
@@ -416,16 +422,20 @@ class IncidentService:
             box = (longitude - east_deg, latitude - north_deg, longitude + east_deg, latitude + north_deg)
         found = store.find_open_near(connection, warning.category, since_us, warning.entity_id, box)
         return [
-            one
+            one.id
             for one in found
-            if one.entity_id == warning.entity_id or _distance(one.location, longitude, latitude) <= reach_m
+            if one.entity_id == warning.entity_id or _distance(one, longitude, latitude) <= reach_m
         ]
+
+    def _held(self, connection: Connection, incident_id: str) -> Incident:
+        with self.gathering(connection) as batch:
+            return batch.get(incident_id)
 
     def note_warning(
         self, connection: Connection, incident_id: str, warning: Warning, change: str, principal: Principal
     ) -> IncidentChanged:
         """Tell an incident that one of its warnings changed; a graver warning makes the incident graver."""
-        incident = store.get_incident(connection, incident_id, lock=True)
+        incident = self._held(connection, incident_id)
         if incident.state != "closed":
             incident = replace(incident, severity=graver(incident.severity, warning.severity))
         details = {"warning": warning.id, "change": change, "severity": warning.severity}
@@ -435,7 +445,7 @@ class IncidentService:
         self, connection: Connection, incident_id: str, kind: str, details: dict[str, Any], principal: Principal
     ) -> IncidentChanged:
         """Write a line about a command or a decision."""
-        incident = store.get_incident(connection, incident_id, lock=True)
+        incident = self._held(connection, incident_id)
         return self.save(connection, incident, principal, kind, details, self._clock.now_us())
 
     # ---- writing
@@ -444,9 +454,10 @@ class IncidentService:
         self, connection: Connection, incident: Incident, principal: Principal, details: dict[str, Any]
     ) -> IncidentChanged:
         """Write a new incident with its first line."""
-        store.save_incident(connection, incident, self._press_at(incident))
         told = {"severity": incident.severity, "department": incident.department, "deadline_us": incident.deadline_us}
-        entry = self._entry(connection, incident, principal, "opened", {**told, **details}, incident.opened_at_us)
+        with self.gathering(connection) as batch:
+            batch.insert(incident, self._press_at(incident))
+            entry = _entry(batch, incident, principal, "opened", {**told, **details}, incident.opened_at_us)
         return IncidentChanged(at_us=incident.opened_at_us, incident=incident, entry=entry)
 
     def save(
@@ -461,37 +472,10 @@ class IncidentService:
     ) -> IncidentChanged:
         """Write the next version of an incident with its line in the timeline and its audit record."""
         after = replace(incident, version=incident.version + 1, changed_at_us=now_us)
-        store.save_incident(connection, after, self._press_at(after))
-        entry = self._entry(connection, after, principal, kind, details, now_us, text)
+        with self.gathering(connection) as batch:
+            batch.put(after, self._press_at(after))
+            entry = _entry(batch, after, principal, kind, details, now_us, text)
         return IncidentChanged(at_us=now_us, incident=after, entry=entry)
-
-    def _entry(
-        self,
-        connection: Connection,
-        incident: Incident,
-        principal: Principal,
-        kind: str,
-        details: dict[str, Any],
-        now_us: int,
-        text: dict[str, str] | None = None,
-    ) -> TimelineEntry:
-        told = {key: value for key, value in details.items() if value is not None}
-        draft = AuditDraft(principal, f"incident.{kind}", "incident", incident.id, told)
-        gathered = self._drafts.get(id(connection))
-        if gathered is None:
-            self._audit.record_all([draft], connection)
-        else:
-            gathered.append(draft)
-        values = {
-            "at_us": now_us,
-            "kind": kind,
-            "actor_kind": principal.kind,
-            "actor_id": principal.id[:256],
-            "actor_name": principal.name[:256],
-            "text": text,
-            "details": told,
-        }
-        return store.add_entry(connection, incident.id, values)
 
     def _change(
         self,
@@ -520,6 +504,28 @@ class IncidentService:
             raise Invalid("incident.deadline_past")
 
 
+def _entry(
+    batch: IncidentBatch,
+    incident: Incident,
+    principal: Principal,
+    kind: str,
+    details: dict[str, Any],
+    now_us: int,
+    text: dict[str, str] | None = None,
+) -> TimelineEntry:
+    told = {key: value for key, value in details.items() if value is not None}
+    values = {
+        "at_us": now_us,
+        "kind": kind,
+        "actor_kind": principal.kind,
+        "actor_id": principal.id[:256],
+        "actor_name": principal.name[:256],
+        "text": text,
+        "details": told,
+    }
+    return batch.add(incident.id, values, AuditDraft(principal, f"incident.{kind}", "incident", incident.id, told))
+
+
 def _visible(incident: Incident, principal: Principal) -> None:
     """Who may not see it is not told that it is there; whoever has one of its tasks may see it."""
     own = {incident.department, *(task.department for task in incident.tasks)}
@@ -537,8 +543,7 @@ def _check_text(text: str, longest: int = _LONGEST_TEXT) -> None:
         raise Invalid("incident.text_length", limit=longest)
 
 
-def _distance(location: dict[str, Any] | None, longitude: float | None, latitude: float | None) -> float:
-    there = store.point_of(location)
-    if longitude is None or latitude is None or there[0] is None or there[1] is None:
+def _distance(there: store.Place, longitude: float | None, latitude: float | None) -> float:
+    if longitude is None or latitude is None or there.longitude is None or there.latitude is None:
         return math.inf
-    return distance_m(longitude, latitude, there[0], there[1])
+    return distance_m(longitude, latitude, there.longitude, there.latitude)

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
-    Table,
     and_,
-    bindparam,
     delete,
     func,
-    insert,
     or_,
     select,
-    tuple_,
-    update,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.kernel.errors import Conflict, Invalid, NotFound, Unavailable
+from gulou.operations.incidents import statements
 from gulou.operations.incidents.model import (
     Incident,
     IncidentFilter,
@@ -38,7 +35,6 @@ from gulou.operations.incidents.tables import (
     incident_commands,
     incident_timeline,
     incidents,
-    warning_commands,
     warning_detections,
     warnings,
 )
@@ -47,26 +43,18 @@ from gulou.records import Database
 Query = Select[*tuple[Any, ...]]
 T = TypeVar("T")
 LONGEST_TIMELINE = 100_000
-_ASKED_AT_ONCE = 400
+_warnings = msgspec.json.Decoder(Warning)
+_incidents = msgspec.json.Decoder(Incident)
 MOST_PER_PAGE = 1_000
-_OPEN = incidents.c.kind == bindparam("kind"), incidents.c.state != "closed"
-_SINCE = incidents.c.opened_at_us >= bindparam("since_us")
-_ABOUT = incidents.c.entity_id == bindparam("entity")
-_NEAR = and_(
-    incidents.c.longitude.between(bindparam("west"), bindparam("east")),
-    incidents.c.latitude.between(bindparam("south"), bindparam("north")),
-)
-_NEWEST_OPEN = select(incidents.c.body).order_by(incidents.c.opened_at_us.desc()).limit(100).with_for_update()
-_OPEN_ABOUT = _NEWEST_OPEN.where(*_OPEN, _SINCE, _ABOUT)
-_OPEN_NEAR = _NEWEST_OPEN.where(*_OPEN, _SINCE, or_(_ABOUT, _NEAR))
-_GROWN = (
-    update(incidents)
-    .where(incidents.c.id == bindparam("which"))
-    .values(timeline_length=incidents.c.timeline_length + 1)
-    .returning(incidents.c.timeline_length)
-)
-_NEW_LINE = insert(incident_timeline)
-# Statements of every warning are made once: to make one costs more than to run it.
+
+
+class Place(NamedTuple):
+    """Where an open incident is."""
+
+    id: str
+    entity_id: str | None
+    longitude: float | None
+    latitude: float | None
 
 
 @contextmanager
@@ -94,15 +82,7 @@ def reading(database: Database) -> Iterator[Connection]:
 
 def find_standing(connection: Connection, pairs: Iterable[tuple[str, str]]) -> list[Warning]:
     """Return the active warnings of rules on entities, (rule, entity), locked for this transaction."""
-    found = []
-    for part in _parts(list(dict.fromkeys(pairs))):
-        query = (
-            select(warnings.c.body)
-            .where(tuple_(warnings.c.rule_id, warnings.c.entity_id).in_(part), warnings.c.state == "active")
-            .with_for_update()
-        )
-        found += [msgspec.convert(row.body, Warning) for row in connection.execute(query)]
-    return found
+    return [warning_of(row.body) for row in statements.STANDING.rows(connection, pairs)]
 
 
 def find_by_detection(connection: Connection, detection_id: str) -> Warning | None:
@@ -143,14 +123,10 @@ def save_warnings(connection: Connection, new: list[Warning], later: list[tuple[
     Raises:
         Conflict: ``incident.changed_meanwhile``.
     """
-    if new:
-        connection.execute(insert(warnings), [{"id": one.id, **_columns_of(one)} for one in new])
-    if later:
-        where = (warnings.c.id == bindparam("which"), warnings.c.version == bindparam("before"))
-        rows = [{**_columns_of(one), "which": one.id, "before": before} for one, before in later]
-        written = connection.execute(update(warnings).where(*where), rows).rowcount
-        if 0 <= written < len(rows):
-            raise Conflict("incident.changed_meanwhile", id=later[0][0].id)
+    statements.NEW_WARNING.run_all(connection, [{"id": one.id, **_columns_of(one)} for one in new])
+    rows = [{**_columns_of(one), "which": one.id, "before": before} for one, before in later]
+    if 0 <= statements.NEXT_WARNING.run_all(connection, rows) < len(rows):
+        raise Conflict("incident.changed_meanwhile", id=later[0][0].id)
     _save_commands(connection, [*new, *(one for one, _ in later)])
 
 
@@ -169,34 +145,21 @@ def _columns_of(warning: Warning) -> dict[str, Any]:
         "raised_at_us": warning.raised_at_us,
         "search": " ".join([*warning.headline.values(), warning.rule_id, warning.entity_id, warning.id]).lower(),
         "version": warning.version,
-        "body": msgspec.to_builtins(warning),
+        "body": msgspec.json.encode(warning).decode(),
     }
 
 
 def _save_commands(connection: Connection, saved: list[Warning]) -> None:
     """Write which commands belong to which warning, where that is not there yet."""
     wanted = {one.command_id: warning.id for warning in saved for one in warning.actions if one.command_id is not None}
-    for part in _parts(list(wanted)):
-        known = select(warning_commands.c.command_id).where(warning_commands.c.command_id.in_(part))
-        for row in connection.execute(known).all():
-            del wanted[row.command_id]
-    if wanted:
-        rows = [{"command_id": command_id, "warning_id": warning_id} for command_id, warning_id in wanted.items()]
-        connection.execute(insert(warning_commands), rows)
+    rows = [{"command_id": command_id, "warning_id": warning_id} for command_id, warning_id in wanted.items()]
+    statements.NEW_WARNING_COMMAND.run_all(connection, rows)
 
 
 def find_by_commands(connection: Connection, command_ids: Iterable[str]) -> list[tuple[str, Warning]]:
     """Return the warnings that commands belong to, (command, warning), locked."""
-    found = []
-    for part in _parts(list(dict.fromkeys(command_ids))):
-        query = (
-            select(warning_commands.c.command_id, warnings.c.body)
-            .join(warning_commands, warning_commands.c.warning_id == warnings.c.id)
-            .where(warning_commands.c.command_id.in_(part))
-            .with_for_update(of=warnings)
-        )
-        found += [(row.command_id, msgspec.convert(row.body, Warning)) for row in connection.execute(query)]
-    return found
+    found = statements.OF_COMMANDS.rows(connection, command_ids)
+    return [(row.command_id, warning_of(row.body)) for row in found]
 
 
 def forget_before(connection: Connection, at_us: int) -> None:
@@ -207,28 +170,25 @@ def forget_before(connection: Connection, at_us: int) -> None:
     connection.execute(delete(incident_commands).where(incident_commands.c.at_us < at_us))
 
 
-def note_command(connection: Connection, key: str, at_us: int) -> bool:
-    """Remember that a timeline was told of a command's step; False where it was told before."""
-    if connection.execute(select(incident_commands.c.key).where(incident_commands.c.key == key)).first() is not None:
-        return False
-    connection.execute(insert(incident_commands).values(key=key, at_us=at_us))
-    return True
+def told_commands(connection: Connection, keys: Iterable[str]) -> set[str]:
+    """Return those steps of commands that timelines were told of before."""
+    return {row.key for row in statements.TOLD.rows(connection, keys)}
+
+
+def note_commands(connection: Connection, told: dict[str, int]) -> None:
+    """Remember steps of commands that timelines are told of now, each with its time, µs UTC."""
+    statements.NEW_TOLD.run_all(connection, [{"key": key, "at_us": at_us} for key, at_us in told.items()])
 
 
 def seen_detections(connection: Connection, keys: Iterable[str]) -> set[str]:
     """Return those of the keys that were taken before."""
-    found: set[str] = set()
-    for part in _parts(list(keys)):
-        query = select(warning_detections.c.key).where(warning_detections.c.key.in_(part))
-        found.update(row.key for row in connection.execute(query))
-    return found
+    return {row.key for row in statements.SEEN.rows(connection, keys)}
 
 
 def note_detections(connection: Connection, taken: dict[str, tuple[str, int]]) -> None:
     """Remember keys: each with its warning's id and the detection's time, µs UTC."""
-    if taken:
-        rows = [{"key": key, "warning_id": warning_id, "at_us": at_us} for key, (warning_id, at_us) in taken.items()]
-        connection.execute(insert(warning_detections), rows)
+    rows = [{"key": key, "warning_id": warning_id, "at_us": at_us} for key, (warning_id, at_us) in taken.items()]
+    statements.NEW_DETECTION.run_all(connection, rows)
 
 
 def newest_detection_us(connection: Connection) -> int:
@@ -284,42 +244,17 @@ def get_incident(connection: Connection, incident_id: str, *, lock: bool = False
     return msgspec.convert(row.body, Incident)
 
 
-def save_incident(connection: Connection, incident: Incident, press_at_us: int | None) -> None:
-    """Insert an incident, or write its next version.
-
-    Args:
-        press_at_us: when its deadline is looked at next; None: not any more.
-    """
-    longitude, latitude = point_of(incident.location)
-    columns = {
-        "kind": incident.kind,
-        "state": incident.state,
-        "severity": incident.severity,
-        "department": incident.department,
-        "entity_id": incident.entity_id,
-        "longitude": longitude,
-        "latitude": latitude,
-        "overdue": incident.overdue,
-        "press_at_us": press_at_us,
-        "opened_at_us": incident.opened_at_us,
-        "search": " ".join([*incident.title.values(), incident.kind, incident.id]).lower(),
-        "version": incident.version,
-        "body": msgspec.to_builtins(incident),
-    }
-    if incident.version == 1:
-        columns["timeline_length"] = 0
-    _save(connection, incidents, incident.id, incident.version, columns)
-
-
 def find_open_near(
     connection: Connection, kind: str, since_us: int, entity_id: str, box: tuple[float, float, float, float] | None
-) -> list[Incident]:
+) -> list[Place]:
     """Return open incidents of a kind about an entity, or inside a box (west, south, east, north); newest first."""
     asked: dict[str, Any] = {"kind": kind, "since_us": since_us, "entity": entity_id}
+    found = {row.id: row for row in statements.OPEN_ABOUT.run(connection, asked)}
     if box is not None:
         asked |= dict(zip(("west", "south", "east", "north"), box, strict=True))
-    rows = connection.execute(_OPEN_ABOUT if box is None else _OPEN_NEAR, asked)
-    return [msgspec.convert(row.body, Incident) for row in rows]
+        found |= {row.id: row for row in statements.OPEN_NEAR.run(connection, asked)}
+    newest = sorted(found.values(), key=lambda row: -row.opened_at_us)
+    return [Place(row.id, row.entity_id, row.longitude, row.latitude) for row in newest]
 
 
 def find_pressing(connection: Connection, now_us: int, limit: int = 200) -> list[Incident]:
@@ -352,15 +287,6 @@ def list_incidents(
     return [msgspec.convert(row.body, Incident) for row in rows], total, following
 
 
-def add_entry(connection: Connection, incident_id: str, values: dict[str, Any]) -> TimelineEntry:
-    """Append a line to a timeline; raises Conflict ``incident.timeline_full``."""
-    number = int(connection.execute(_GROWN, {"which": incident_id}).scalar_one())
-    if number > LONGEST_TIMELINE:
-        raise Conflict("incident.timeline_full", incident_id=incident_id, limit=LONGEST_TIMELINE)
-    connection.execute(_NEW_LINE, {"incident_id": incident_id, "number": number, **values})
-    return TimelineEntry(id=f"{incident_id}-{number}", incident_id=incident_id, number=number, **values)
-
-
 def list_timeline(connection: Connection, incident_id: str, after: int, limit: int) -> list[TimelineEntry]:
     """Return lines after a number, oldest first."""
     column = incident_timeline.c
@@ -386,19 +312,30 @@ def point_of(location: dict[str, Any] | None) -> tuple[float | None, float | Non
 # ---- shared
 
 
-def _parts(items: list[T]) -> Iterator[list[T]]:
-    """Cut a list into what one statement may ask for."""
-    return (items[start : start + _ASKED_AT_ONCE] for start in range(0, len(items), _ASKED_AT_ONCE))
+def text_of(value: Any) -> str:
+    """Return what is bound for a JSON column."""
+    return msgspec.json.encode(value).decode()
 
 
-def _save(connection: Connection, table: Table, row_id: str, version: int, columns: dict[str, Any]) -> None:
-    if version == 1:
-        connection.execute(insert(table), {"id": row_id, **columns})
-        return
-    where = (table.c.id == bindparam("which"), table.c.version == bindparam("before"))
-    written = update(table).where(*where)
-    if connection.execute(written, {**columns, "which": row_id, "before": version - 1}).rowcount != 1:
-        raise Conflict("incident.changed_meanwhile", id=row_id)
+def warning_of(body: Any) -> Warning:
+    """Read a warning as the driver gives it: text, or what JSON says already."""
+    return _read(_warnings, body, Warning)
+
+
+def incident_of(body: Any) -> Incident:
+    """Read an incident as the driver gives it."""
+    return _read(_incidents, body, Incident)
+
+
+def _read(decoder: msgspec.json.Decoder[T], body: Any, kind: type[T]) -> T:
+    if not isinstance(body, str | bytes):
+        return msgspec.convert(body, kind)
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:  # Python's NaN and Infinity, of earlier versions
+        return msgspec.convert(json.loads(body), kind)
 
 
 def _equal(query: Query, pairs: Sequence[tuple[ColumnElement[Any], Any]]) -> Query:

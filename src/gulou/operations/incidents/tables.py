@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text, text
 
 from gulou.records import metadata
+
+_OPEN = text("state != 'closed'")
 
 warnings = Table(
     "warnings",
@@ -55,6 +57,8 @@ incidents = Table(
     Column("timeline_length", Integer, nullable=False),
     Column("body", JSON, nullable=False),
     Index("ix_incidents_newest", "opened_at_us", "id"),
+    Index("ix_incidents_open_about", "entity_id", "kind", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_incidents_open_near", "kind", "latitude", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 incident_timeline = Table(

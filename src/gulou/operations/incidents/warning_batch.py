@@ -43,6 +43,11 @@ class WarningBatch:
             batch._loaded[warning.id] = warning
         return batch, by_command
 
+    def incidents(self) -> set[str]:
+        """Return the incidents of the warnings that were read."""
+        read = (*self._standing.values(), *self._loaded.values())
+        return {one.incident_id for one in read if one.incident_id is not None}
+
     def has_seen(self, detection: Detection) -> bool:
         """Say whether a detection was taken before."""
         return key_of(detection) in self._seen

@@ -51,6 +51,9 @@ _MOST_ACTIONS = 64
 _MOST_WAITING = 100_000
 _MISSED_AT_ONCE = 10_000
 _TAKEN_AT_ONCE = 500
+_GATHER_S = 0.1
+"""A transaction costs as much as ten detections: when many come, at most ten transactions a second."""
+
 _ASK_AGAIN_US = 10 * SECOND_US
 _ASK_FOR_US = 300 * SECOND_US
 _MARGIN_US = 60 * SECOND_US
@@ -93,7 +96,7 @@ class WarningService:
         self._news = CommandNews(database, clock, bus, incidents, self._guard)
         self._source: DetectionSource | None = None
         self._missed = _Missed()
-        listen = partial(bus.subscribe, bound=_MOST_WAITING, batch=True)
+        listen = partial(bus.subscribe, bound=_MOST_WAITING, batch=True, gather_s=_GATHER_S)
         self._detections = listen(Detection, self.hear_all, name="incidents.detections", lossless=False)
         self._subscriptions = [
             self._detections,
@@ -179,8 +182,9 @@ class WarningService:
     def _take(self, detections: list[Detection]) -> None:
         messages: list[Message] = []
         warnings: dict[str, Warning] = {}
-        with self._guard, store.writing(self._database) as connection, self._incidents.gathering(connection):
+        with self._guard, store.writing(self._database) as connection, self._incidents.gathering(connection) as told:
             batch = WarningBatch(connection, detections)
+            told.load(batch.incidents())
             for detection in detections:
                 if batch.has_seen(detection):
                     continue
