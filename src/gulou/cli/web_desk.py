@@ -355,8 +355,12 @@ class PackDesk:
         self._own = own
 
     def enable(self, name: str, principal: Principal) -> PackStatus:
-        """See ``PackService.enable``."""
+        """See ``PackService.enable``. Both processes read a large pack at the same time."""
+        principal.require("pack.manage")
+        reading = threading.Thread(target=self._own.prepare, args=(name,), name="packs:prepare", daemon=True)
+        reading.start()
         status = self._remote.enable(name, principal)
+        reading.join()
         self._own.follow()
         return status
 

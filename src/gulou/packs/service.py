@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -67,6 +68,7 @@ class PackService:
         self._shown: dict[str, tuple[tuple[str, int], Manifest, dict[str, int]]] = {}
         """What was read of a pack in good order, with the marks of its files and of the others' types."""
         self._types_changed = 0
+        self._prepared: tuple[tuple[str, int], Pack] | None = None
         self._lock = threading.RLock()
 
     def start(self) -> None:
@@ -112,8 +114,7 @@ class PackService:
 
     def _try(self, name: str, root: Path) -> bool:
         try:
-            mark = self._mark(root)
-            pack = self._load(root)
+            mark, pack = self._read(root)
             self._take_over(pack)
             self._show(mark, pack)
         except (Invalid, Conflict) as error:
@@ -165,8 +166,7 @@ class PackService:
         principal.require("pack.manage")
         with self._lock:
             root = self._root(name)
-            mark = self._mark(root)
-            pack = self._load(root)
+            mark, pack = self._read(root)
             self._take_over(pack)
             self._show(mark, pack)
             self._remember(name, enabled=True)
@@ -190,7 +190,7 @@ class PackService:
         for folder in self._folders:
             for manifest in folder.glob(f"*/{MANIFEST}"):
                 found.setdefault(manifest.parent.name, manifest.parent)
-        for name, pack in self._live.items():  # its folder may have gone since
+        for name, pack in list(self._live.items()):  # its folder may have gone since
             found.setdefault(name, pack.root)
         return found
 
@@ -205,10 +205,27 @@ class PackService:
 
     def _load(self, root: Path) -> Pack:
         scratch = Vocabulary.load()
-        for name, pack in self._live.items():
+        for name, pack in list(self._live.items()):
             if name != root.name and pack.types:
                 scratch.extend(pack.root / "vocabulary", name)
         return load_pack(root, scratch)
+
+    def prepare(self, name: str) -> None:
+        """Read a pack that another process is just putting into force, so that ``follow`` need not; any thread may."""
+        root = self._find(name)
+        if root is not None:
+            with suppress(GulouError):
+                self._prepared = self._read(root)
+
+    def _read(self, root: Path) -> tuple[tuple[str, int], Pack]:
+        """Read a pack, unless that has been done already; return it with its mark."""
+        mark, live, prepared = self._mark(root), self._live.get(root.name), self._prepared
+        if live is not None and self._shown.get(root.name, (None,))[0] == mark:
+            return mark, msgspec.structs.replace(live, root=root)
+        self._prepared = None
+        if prepared is not None and prepared[0] == mark and prepared[1].root.name == root.name:
+            return mark, msgspec.structs.replace(prepared[1], root=root)
+        return mark, self._load(root)
 
     def _mark(self, root: Path) -> tuple[str, int]:
         """Identify all that reading a pack depends on; taken before it is read."""

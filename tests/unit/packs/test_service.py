@@ -313,3 +313,26 @@ def test_other_packs_types_are_part_of_what_a_pack_says(harness, write, files, s
     assert harness.packs.get("dock").state == "disabled"
     harness.packs.disable("harbour", steward)
     assert harness.packs.get("dock").state == "broken"
+
+
+def test_what_was_prepared_is_taken_over_without_being_read_again(harness, write, files, steward, monkeypatch) -> None:
+    write({path: text for path, text in files.items() if not path.startswith("vocabulary")})
+    harness.packs.enable("harbour", steward)
+    kept = harness.packs
+    harness.start()  # another process, which follows
+    read = []
+    monkeypatch.setattr(service, "load_pack", lambda root, vocabulary: read.append(root) or load_pack(root, vocabulary))
+    harness.packs.prepare("nowhere")
+    harness.packs.prepare("harbour")
+    harness.packs.follow()
+    assert len(read) == 1
+    assert harness.running_rules() == [("harbour/high-level", "harbour")]
+
+    harness.packs.prepare("harbour")  # nothing new
+    assert len(read) == 1
+    write({**files, "rules/more.yaml": RULE.replace("high-level", "higher-level")})
+    harness.packs.prepare("harbour")
+    write({**files, "rules/more.yaml": RULE.replace("high-level", "highest-level")})
+    kept.enable("harbour", steward)
+    harness.packs.follow()  # has not come to hold what was prepared
+    assert harness.running_rules()[1] == ("harbour/highest-level", "harbour")

@@ -37,7 +37,7 @@ _WATCH_EVERY_US = 600 * SECOND_US
 _MOST_UNKEPT = 100_000
 _SLICE_NS = 300_000
 """How long the service's lock is held in one go for what can be done in steps."""
-_BREATH_S = 0.001
+_BREATH_S = 0.000_2
 """Between two such steps, so that who waits for the lock gets it."""
 _BLOCKS_A_STEP = 32
 _VIEWS_A_STEP = 200

@@ -78,22 +78,24 @@ class RuleReader:
         if said is None:
             return self._read(raw)
         key = ("rule", said)
-        model: Rule | None = self._source.shared.get(key)
-        if model is not None:
-            return self._like(model, raw)  # type: ignore[arg-type]  # _without_names has looked
+        shared: tuple[Rule, list[PointTable]] | None = self._source.shared.get(key)
+        if shared is not None:
+            return self._like(*shared, raw)  # type: ignore[arg-type]  # _without_names has looked
         before = len(self._source.problems)
         rule = self._read(raw)
         if rule is not None and len(self._source.problems) == before:
-            self._source.shared[key] = rule
+            self._source.shared[key] = rule, self._used(rule.condition)
         return rule
 
-    def _like(self, model: Rule, data: dict[str, Any]) -> Rule:
+    def _used(self, condition: Condition) -> list[PointTable]:
+        return [self._tables[name] for name in sorted(tables_used(condition))]
+
+    def _like(self, model: Rule, used: list[PointTable], data: dict[str, Any]) -> Rule:
         """Return a rule that differs from one that was read in its name and entity only."""
         name, entity_id = data["id"], data["select"].get("id")
         select = model.select
         if entity_id is not None:
             select = Selection(select.entity_type, exact_id=entity_id, where=select.where)
-        used = [self._tables[one] for one in sorted(tables_used(model.condition))]
         version, state_version = self._versions(data, used)
         return msgspec.structs.replace(
             model,
@@ -156,7 +158,7 @@ class RuleReader:
     def _assemble(self, data: dict[str, Any], name: str, kind: str, select: Selection, condition: Condition) -> Rule:
         source, path = self._source, self._path
         quiet = isinstance(condition, Derive)
-        used = [self._tables[name] for name in sorted(tables_used(condition))]
+        used = self._used(condition)
         for key in () if quiet else ("category", "headline"):
             source.need(data, key, path)
         incident = self._incident(data.get("incident"), (*path, "incident"))
