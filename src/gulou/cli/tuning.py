@@ -7,7 +7,7 @@ import gc
 import sys
 import time
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 _COLLECT_AT = (10_000, 20, 20)
 _LONG_S = 0.005
 

@@ -1,11 +1,13 @@
-"""Carries rows of all connections to the intake: one submission under way, the next gathers meanwhile."""
+"""Carries rows of all connections to the intake: two submissions under way, the next gathers meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from concurrent.futures import Future
 from functools import partial
+from itertools import takewhile
 
 from gulou.connectivity.intake import Intake, Receipt
 from gulou.kernel.errors import GulouError, Invalid
@@ -16,10 +18,14 @@ _log = logging.getLogger(__name__)
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 _MOST_ROWS = 20_000
+_MOST_FLYING = 2
+"""While the log syncs one, the other stands ready: the log need not wait for the loop."""
 
 
 class Carrier:
     """Lives on the endpoint's loop. So batches form by themselves while the log syncs, and nothing waits for a timer.
+
+    What is under way is finished in its order, and while something has to be tried again nothing overtakes it.
 
     Args:
         names: source of the account, and name/version kept with submissions.
@@ -33,15 +39,17 @@ class Carrier:
         self._counters = counters
         self._source, self._adapter = names
         self._waiting: list[Part] = []
-        self._busy = False
+        self._flying: deque[Load] = deque()
+        self._done: set[Load] = set()
+        self._refused: set[Load] = set()
 
     def put(self, part: Part) -> None:
         """Take rows; ``flush`` sends them."""
         self._waiting.append(part)
 
     def flush(self) -> None:
-        """Send what waits, unless something is under way."""
-        if self._busy or not self._waiting:
+        """Send what waits, unless enough is under way."""
+        if not self._waiting or self._refused or len(self._flying) >= _MOST_FLYING:
             return
         count = rows = 0
         for part in self._waiting:
@@ -50,8 +58,9 @@ class Carrier:
                 break
             count += 1
         parts, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._busy = True
-        self._send(Load(parts), _FIRST_WAIT_S)
+        load = Load(parts)
+        self._flying.append(load)
+        self._send(load, _FIRST_WAIT_S)
 
     def _send(self, load: Load, wait_s: float) -> None:
         if not len(load):
@@ -60,7 +69,7 @@ class Carrier:
         try:
             future = self._intake.submit_columns(load.submission(self._source, self._adapter))
         except GulouError as error:
-            self._refused(load, error, wait_s)
+            self._take_refusal(load, error, wait_s)
             return
         future.add_done_callback(partial(self._answered, load, wait_s))
 
@@ -75,21 +84,30 @@ class Carrier:
             self._counters.took(future.result(), self._loop.time() - load.came_at_s)
             self._finish(load)
         elif isinstance(error, GulouError):
-            self._refused(load, error, wait_s)
+            self._take_refusal(load, error, wait_s)
         else:
             _log.error("mqtt: a submission failed: %r", error)
             self._again(load, "intake.failed", wait_s)
 
-    def _refused(self, load: Load, error: GulouError, wait_s: float) -> None:
+    def _take_refusal(self, load: Load, error: GulouError, wait_s: float) -> None:
         """Try again later; a submission that is refused as such, by its size, goes in pieces."""
         if isinstance(error, Invalid):
+            self._refused.add(load)
             self._loop.create_task(self._carry_in_pieces(load, error))
         else:
             self._again(load, error.code, wait_s)
 
     def _again(self, load: Load, code: str, wait_s: float) -> None:
+        self._refused.add(load)
         self._drop(load.give_up(), code)
-        self._loop.call_later(wait_s, self._send, load, min(wait_s * 2, _LONGEST_WAIT_S))
+        self._loop.call_later(wait_s, self._try_again, load, min(wait_s * 2, _LONGEST_WAIT_S))
+
+    def _try_again(self, load: Load, wait_s: float) -> None:
+        if any(earlier in self._refused for earlier in takewhile(lambda other: other is not load, self._flying)):
+            self._loop.call_later(_FIRST_WAIT_S, self._try_again, load, wait_s)
+            return
+        self._refused.discard(load)
+        self._send(load, wait_s)
 
     async def _carry_in_pieces(self, load: Load, error: Invalid) -> None:
         """Carry halves, and their halves; a single row that is refused is given up and counted."""
@@ -111,15 +129,19 @@ class Carrier:
                 wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
             else:
                 self._counters.took(receipt, self._loop.time() - load.came_at_s)
+        self._refused.discard(load)
         self._finish(load)
 
     def _finish(self, load: Load) -> None:
-        """All that was not given up is durable: tell the senders, and go on."""
-        self._busy = False
+        """All that was not given up is durable: tell the senders, after those of what went before, and go on."""
+        self._done.add(load)
         touched: dict[Sender, None] = {}
-        for entry in load.entries:
-            entry.lane.done(entry)
-            touched[entry.lane] = None
+        while self._flying and self._flying[0] in self._done:
+            first = self._flying.popleft()
+            self._done.discard(first)
+            for entry in first.entries:
+                entry.lane.done(entry)
+                touched[entry.lane] = None
         for lane in touched:
             lane.acknowledge()
         self.flush()
