@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -86,6 +87,15 @@ class Threshold:
                     return None
                 found |= set() if one is None else one.inputs
         return found.pop() if len(found) == 1 else None
+
+    @cached_property
+    def calm(self) -> tuple[str, float, float] | None:
+        """A property, and two numbers between which its first value begins nothing; None where that is not so plain."""
+        name = self.lone_input
+        limits = [level.limit for level in self.levels if level.limit is not None and level.clear_limit is not None]
+        if name is None or self.value is None or self.value.plain != name or len(limits) < len(self.levels):
+            return None
+        return (name, max(limits), math.inf) if self.below else (name, -math.inf, min(limits))
 
 
 @dataclass(frozen=True)

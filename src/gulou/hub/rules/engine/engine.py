@@ -395,6 +395,9 @@ class Engine:
         number = int(columns.series[row])
         at_us, value = int(columns.observed_at_us[row]), float(columns.value[row])
         age_us = received_us - at_us
+        is_first = at_us > 0 and number not in touched and lanes.is_unheard(number)
+        if is_first and self._begin(lanes, number, at_us, value, age_us):
+            return
         touched[number] = None
         if lanes.is_newer(number, at_us) and lanes.is_patient(number, age_us):
             listeners = lanes.concerned(number, at_us, value, self._now_us)
@@ -413,6 +416,29 @@ class Engine:
         count = lanes.note(number, at_us, value)
         for listener in listeners:
             self._offer(listener, reading, age_us, waiting, count)
+
+    def _begin(self, lanes: Lanes, number: int, at_us: int, value: float, age_us: int) -> bool:
+        """Take in the first reading of a series that one rule listens to, if it begins nothing; say whether so."""
+        listeners = lanes.listeners(number)
+        if len(listeners) != 1:
+            return False
+        listener = listeners[0]
+        judge, series = listener.judge, lanes.catalogue.get(number)
+        if (
+            not isinstance(judge, LevelsJudge)
+            or series.entity_id in judge.states
+            or judge.quarantined is not None
+            or listener.select.where is not None
+            or age_us > judge.rule.max_age_us
+        ):
+            return False
+        begun = judge.begin(series.entity_id, series.property, at_us, value)
+        if begun is None:
+            return False
+        state, low, high = begun
+        lanes.begin(number, at_us, value, low, high, judge.rule.max_age_us)
+        self._mark(judge, state)
+        return True
 
     def _bring(self, lanes: Lanes, listener: Listener, reading: Reading, number: int) -> None:
         """Bring a listener's state up to date before it sees a reading."""

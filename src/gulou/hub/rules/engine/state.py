@@ -1,4 +1,7 @@
-"""What the engine remembers of one rule and one entity; plain data, so that it can be kept and restored."""
+"""What the engine remembers of one rule and one entity; plain data, so that it can be kept and restored.
+
+Nothing in it leads back to itself, so the collector of circular garbage need not look through millions of them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import msgspec
 MOST_SAMPLES = 20_000
 
 
-class Input(msgspec.Struct, array_like=True):
+class Input(msgspec.Struct, array_like=True, gc=False):
     """The newest value of a property, and the one before."""
 
     observed_us: int
@@ -36,7 +39,7 @@ class Missed(NamedTuple):
     before: float
 
 
-class Samples(msgspec.Struct, array_like=True):
+class Samples(msgspec.Struct, array_like=True, gc=False):
     """The past of one property: times (µs, rising) and values."""
 
     times: list[int] = []
@@ -67,14 +70,14 @@ class Samples(msgspec.Struct, array_like=True):
         return self.times[first:last], self.values[first:last]
 
 
-class Switch(msgspec.Struct, array_like=True):
+class Switch(msgspec.Struct, array_like=True, gc=False):
     """One level: on or off, and since when its way to the other side has been true."""
 
     on: bool = False
     since_us: int | None = None
 
 
-class Occurrence(msgspec.Struct, array_like=True):
+class Occurrence(msgspec.Struct, array_like=True, gc=False):
     """A detection that is raised.
 
     Args:
@@ -90,7 +93,7 @@ class Occurrence(msgspec.Struct, array_like=True):
     commanded: list[int] = []
 
 
-class Match(msgspec.Struct, array_like=True):
+class Match(msgspec.Struct, array_like=True, gc=False):
     """A step of a pattern that happened."""
 
     at_us: int
@@ -98,7 +101,7 @@ class Match(msgspec.Struct, array_like=True):
     values: dict[str, Any] = {}
 
 
-class State(msgspec.Struct):
+class State(msgspec.Struct, gc=False):
     """What is remembered of one rule and one entity (or one group of a pattern).
 
     Args:
