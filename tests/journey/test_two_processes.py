@@ -205,6 +205,53 @@ def test_rules_of_the_engine_know_what_was_written_through_the_page(house, admin
     wait_for(lambda: warnings(admin) == ["orange"], timeout_s=60, message="a warning")
 
 
+def test_more_is_found_than_the_engine_keeps_while_the_page_is_away(running_gulou, tmp_path, wait_for) -> None:
+    data = tmp_path / "data"
+    rules = data / "packs" / "pumps" / "rules"
+    rules.mkdir(parents=True)
+    (rules.parent / "pack.yaml").write_text(PACK, encoding="utf-8")
+    (rules / "high.yaml").write_text(RULES, encoding="utf-8")
+    (data / "city.toml").write_text("[bridge]\nkept_messages = 5\n", encoding="utf-8")
+    house = running_gulou(data).start()
+    try:
+        with closing(house.admin()) as admin:
+            assert admin.post("/packs/pumps/enable").status_code == 200
+            levels(house, 5.0, range(3))
+            wait_for(lambda: seen(admin) == {f"gauge-{n}": ["active"] for n in range(3)}, timeout_s=60)
+            before = end(house, "web")
+            levels(house, 5.0, range(3, 90))
+            levels(house, 0.5, range(40))  # some end before anybody has heard of them
+            levels(house, 6.0, range(10))  # and some begin anew
+            wait_for(lambda: is_back(house, "web", before), timeout_s=90)
+            levels(house, 7.0, range(90, 95))
+            expected = {f"gauge-{n}": ["cleared"] if n < 40 else ["active"] for n in range(95)}
+            expected |= {f"gauge-{n}": ["active", "cleared"] for n in range(10)}
+            wait_for(lambda: seen(admin) == expected, timeout_s=60, message="every warning, once")
+    finally:
+        house.stop()
+
+
+def levels(house, value: float, gauges) -> None:
+    now = datetime.now(ZoneInfo("UTC")).isoformat()
+    points = [
+        {**rows([1])[0], "entity": f"urn:ngsi-ld:WaterLevelObserved:gauge-{n}", "value": value, "observedAt": now}
+        for n in gauges
+    ]
+    answer = httpx.post(
+        f"{house.said['ingest_url']}/ingest/v1/readings", json=points, headers=bearer(house), trust_env=False
+    )
+    assert answer.json()["stored"] == len(points)
+
+
+def seen(admin) -> dict[str, list[str]]:
+    """The states of every gauge's warnings."""
+    found: dict[str, list[str]] = {}
+    for one in admin.get("/warnings", params={"limit": 500}).json()["items"]:
+        if one["rule_id"] == "pumps/high":
+            found.setdefault(one["entity_id"].rpartition(":")[2], []).append(one["state"])
+    return {name: sorted(states) for name, states in found.items()}
+
+
 PUMP = "urn:ngsi-ld:Pump:p-1"
 
 

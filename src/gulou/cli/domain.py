@@ -25,7 +25,7 @@ from gulou.hub.context import ContextService
 from gulou.hub.rules import CommandRequester, RuleService, RuleSettings
 from gulou.kernel.clock import Clock
 from gulou.kernel.settings import load_settings
-from gulou.operations.incidents import CommandDesk, IncidentService, IncidentSettings, WarningService
+from gulou.operations.incidents import CommandDesk, FoundDetections, IncidentService, IncidentSettings, WarningService
 from gulou.records import Database
 from gulou.sensing.sdk import MappingRegistry
 from gulou.vocabulary import Vocabulary
@@ -139,7 +139,7 @@ class Domain(EngineDomain):
         adapters: frozenset[str] | None = None,
     ) -> None:
         super().__init__(database, log, series, clock, bus, context, vocabulary, access, settings, log_folder, adapters)
-        self.operations = Operations(database, clock, bus, access, self.commands, settings)
+        self.operations = Operations(database, clock, bus, access, self.commands, settings, self.rules.close)
         self.incidents, self.warnings = self.operations.incidents, self.operations.warnings
 
 
@@ -148,6 +148,7 @@ class Operations:
 
     Args:
         commands: where approved commands are requested.
+        keep: has the rules make a checkpoint now, so that their record shows what they found.
     """
 
     def __init__(
@@ -158,10 +159,14 @@ class Operations:
         access: AccessService,
         commands: CommandDesk,
         settings: SettingsReader,
+        keep: Callable[[], None],
     ) -> None:
         own = settings.read("incidents", IncidentSettings)
         self.incidents = IncidentService(database, clock, bus, access.audit, settings=own)
-        self.warnings = WarningService(database, clock, bus, access.audit, commands, self.incidents, settings=own)
+        found = FoundDetections(database, keep)
+        self.warnings = WarningService(
+            database, clock, bus, access.audit, commands, self.incidents, settings=own, record=found
+        )
 
 
 class DeviceFinder(Protocol):

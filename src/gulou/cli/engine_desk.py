@@ -11,7 +11,7 @@ import msgspec
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, SubscriberStatus
 from gulou.hub.context import ContextService
-from gulou.hub.rules import Detection, RuleCost, RuleCounters, RuleService
+from gulou.hub.rules import RuleCost, RuleCounters, RuleService
 from gulou.sensing.sdk import Adapter, CounterValues, Health
 
 _PAGE = Principal.system("page")
@@ -64,9 +64,9 @@ class RuleBoard:
         """See ``RuleService.explain``."""
         return self._rules.explain(detection_id, principal)
 
-    def detections_since(self, at_us: int, limit: int = 10_000) -> list[Detection]:
-        """See ``RuleService.detections_since``."""
-        return self._rules.detections_since(at_us, limit)
+    def keep(self) -> None:
+        """Make a checkpoint now: what was found is in the rules' record then. ``RuleService.close`` does just that."""
+        self._rules.close()
 
     def release(self, pack: str, name: str) -> None:
         """See ``RuleService.release``; who asks has been asked already."""

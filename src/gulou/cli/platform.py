@@ -63,7 +63,7 @@ class Platform:
             self.first_password = services.access.ensure_first_admin()
             self._enable_packs()
             domain.rules.start(self.log.last_sequence())
-            services.warnings.catch_up(domain.rules)
+            services.warnings.catch_up()
             domain.requester.catch_up(domain.rules)
             services.history.start()
             self._undo.append(services.history.close)

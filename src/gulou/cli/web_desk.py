@@ -41,7 +41,6 @@ from gulou.connectivity.intake import (
 )
 from gulou.hub.context import ContextService
 from gulou.hub.rules import (
-    Detection,
     ReadingHistory,
     Rule,
     RuleCost,
@@ -311,10 +310,6 @@ class RuleDesk:
     def explain(self, detection_id: str, principal: Principal | None = None) -> list[dict[str, Any]]:
         """See ``RuleService.explain``."""
         return self._board.explain(detection_id, principal)
-
-    def detections_since(self, at_us: int, limit: int = 10_000) -> list[Detection]:
-        """See ``RuleService.detections_since``."""
-        return self._board.detections_since(at_us, limit)
 
     def release(self, pack: str, name: str, principal: Principal | None = None) -> None:
         """See ``RuleService.release``."""

@@ -180,10 +180,11 @@ def build_web(place: Place, server: ServerSettings) -> Web:
     traffic = TrafficMeter(series, follower.last_sequence())
     applier = FollowingApplier(follower, series, (context, history, traffic))
     mappings = MappingRegistry()
-    rules = RuleDesk(client.remote(RuleBoard, "rules"), context, settings.read("rules", RuleSettings))
+    board = client.remote(RuleBoard, "rules")
+    rules = RuleDesk(board, context, settings.read("rules", RuleSettings))
     packs = ground.packs(mappings, cast(RuleService, rules))
     commands = client.remote(CommandService, "commands")
-    operations = Operations(ground.database, clock, bus, access, commands, settings)
+    operations = Operations(ground.database, clock, bus, access, commands, settings, board.keep)
     intake = IntakeDesk(client.remote(IntakeService, "intake"), applier)
     ledger = LedgerDesk(client.remote(Ledger, "ledger"))
     rejects = client.remote(SqlRejectStore, "rejects")
@@ -226,7 +227,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
         told.flush()
         if missing:
             replica.reload()
-            operations.warnings.catch_up(rules)
+            operations.warnings.catch_up(missing=True)
 
     client.on_renewed("web", renewed)
     bus.subscribe(DeviceChanged, replica.hear, name="devices.replica")

@@ -1,6 +1,7 @@
 """Warnings (预警) and incidents (事件): what rules find becomes what people deal with, up to the result."""
 
 from gulou.operations.incidents.events import IncidentChanged, WarningChanged
+from gulou.operations.incidents.found_sql import FoundDetections
 from gulou.operations.incidents.incident_service import IncidentService
 from gulou.operations.incidents.model import (
     Action,
@@ -13,7 +14,7 @@ from gulou.operations.incidents.model import (
     WarningFilter,
     WarningPage,
 )
-from gulou.operations.incidents.ports import AuditTrail, CommandDesk
+from gulou.operations.incidents.ports import AuditTrail, CommandDesk, DetectionRecord
 from gulou.operations.incidents.settings import IncidentSettings
 from gulou.operations.incidents.warning_service import WarningService
 
@@ -21,6 +22,8 @@ __all__ = [
     "Action",
     "AuditTrail",
     "CommandDesk",
+    "DetectionRecord",
+    "FoundDetections",
     "Incident",
     "IncidentChanged",
     "IncidentFilter",

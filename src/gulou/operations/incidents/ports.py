@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from gulou.access import AuditDraft, Principal
 from gulou.connectivity.commands import Command, CommandRequest
+from gulou.hub.rules import Detection
 
 
 class AuditTrail(Protocol):
@@ -33,3 +34,19 @@ class CommandDesk(Protocol):
     """Where approved commands are requested: the command service."""
 
     def request(self, request: CommandRequest, principal: Principal) -> Command: ...
+
+
+class DetectionRecord(Protocol):
+    """What rules have found, durable and in order."""
+
+    def keep(self) -> None:
+        """Have what was found until now written to the record, where that can be done for now."""
+
+    def newest(self) -> int:
+        """Return the number of the newest detection, 0 where there is none."""
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Detection]]:
+        """Return what has a greater number, in order, each with its number."""
+
+    def number_of(self, detection: Detection) -> int | None:
+        """Return the number of a detection, None while it is not in the record."""

@@ -191,11 +191,6 @@ def note_detections(connection: Connection, taken: dict[str, tuple[str, int]]) -
     statements.NEW_DETECTION.run_all(connection, rows)
 
 
-def newest_detection_us(connection: Connection) -> int:
-    """Return when the newest detection that was heard happened; 0 before any."""
-    return int(connection.execute(select(func.coalesce(func.max(warning_detections.c.at_us), 0))).scalar_one())
-
-
 def newest_message_id(connection: Connection, sender: str) -> str | None:
     """Return the sender's newest message id, by the time in it."""
     column = warnings.c.message_id

@@ -28,7 +28,8 @@ class WarningBatch:
         self._stored: dict[str, int] = {}  # id → version in the store
         self._changed: dict[str, Warning] = {}
         self._keys: dict[str, tuple[str, int]] = {}
-        for warning in store.find_standing(connection, [(one.rule_id, one.entity_id) for one in found]):
+        new = [(one.rule_id, one.entity_id) for one in found if key_of(one) not in self._seen]
+        for warning in store.find_standing(connection, new):
             self._standing[warning.rule_id, warning.entity_id] = warning
             self._stored[warning.id] = warning.version
 

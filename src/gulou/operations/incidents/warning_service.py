@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,11 +17,13 @@ from sqlalchemy import Connection
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Message
 from gulou.connectivity.commands import CommandChanged, CommandRequest, ExpectedEffect
-from gulou.hub.rules import Detection, DetectionSource
+from gulou.connectivity.intake import load_position, save_position
+from gulou.hub.rules import Detection
 from gulou.kernel import SECOND_US, Clock, Conflict, GulouError, Unavailable, new_id
 from gulou.operations.incidents import store_sql as store
 from gulou.operations.incidents.command_news import CommandNews
 from gulou.operations.incidents.events import WarningChanged
+from gulou.operations.incidents.found_sql import FoundDetections
 from gulou.operations.incidents.incident_service import IncidentService
 from gulou.operations.incidents.message_id import MessageIds
 from gulou.operations.incidents.model import (
@@ -32,7 +35,7 @@ from gulou.operations.incidents.model import (
     WarningPage,
     graver,
 )
-from gulou.operations.incidents.ports import AuditTrail, CommandDesk
+from gulou.operations.incidents.ports import AuditTrail, CommandDesk, DetectionRecord
 from gulou.operations.incidents.settings import IncidentSettings
 from gulou.operations.incidents.warning_batch import WarningBatch
 from gulou.operations.incidents.warning_changes import (
@@ -49,14 +52,14 @@ from gulou.records import Database
 _log = logging.getLogger(__name__)
 _MOST_ACTIONS = 64
 _MOST_WAITING = 100_000
-_MISSED_AT_ONCE = 10_000
 _TAKEN_AT_ONCE = 500
 _GATHER_S = 0.1
 """A transaction costs as much as ten detections: when many come, at most ten transactions a second."""
 
-_ASK_AGAIN_US = 10 * SECOND_US
-_ASK_FOR_US = 300 * SECOND_US
-_MARGIN_US = 60 * SECOND_US
+_READ_EVERY_US = 10 * SECOND_US
+_LONGEST_GAP_US = 60 * SECOND_US
+_DAY_US = 86_400 * SECOND_US
+_CURSOR = "incidents.detections"
 _RULES = Principal.system("rules")
 _COMMANDS = Principal.system("commands")
 _AS_ACTOR = "incidents"
@@ -65,9 +68,14 @@ _AS_ACTOR = "incidents"
 class WarningService:
     """The life of warnings. Hears ``Detection`` and ``CommandChanged``, says ``WarningChanged``.
 
-    One detection message changes things once, however often it comes. After a start, ``catch_up`` takes what was found
-    while nobody listened. Detections are taken in lists, each in one transaction. No more than 100,000 wait: beyond
-    that the bus drops the longest waiting, counts them, and they are asked for again from the rules' own store.
+    One detection message changes things once, however often it comes, and none is missed: what comes by the bus comes
+    soon, and every ten seconds the rules' own record is read on from where it was read to (``record``). Where messages
+    may be missing, those that come are held back until the record shows the first of them, so that the order stays.
+    Detections are taken in lists, each in one transaction. No more than 100,000 wait: beyond that the bus drops the
+    longest waiting.
+
+    Args:
+        record: of everything that was found; as a default, the one in ``database``.
     """
 
     def __init__(
@@ -79,23 +87,25 @@ class WarningService:
         commands: CommandDesk,
         incidents: IncidentService,
         settings: IncidentSettings | None = None,
+        record: DetectionRecord | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._bus = bus
         self._audit = audit
         self._desk = commands
+        self._record = record or FoundDetections(database)
         self._incidents = incidents
         self._settings = settings or IncidentSettings()
         self._message_ids = MessageIds(self._settings.sender_code)
         self._guard = threading.RLock()  # detections and commands come on different threads
-        with store.reading(database) as connection:
-            self._heard_until_us = store.newest_detection_us(connection)
-        self._taken_until_us = self._heard_until_us
+        self._read_to = load_position(database, _CURSOR)
+        self._reading = threading.Lock()
+        self._read_again_us = 0
+        self._gap: _Gap | None = None
+        self._dropped = 0
         self._waiting: deque[Detection] = deque(maxlen=_MOST_WAITING)
         self._news = CommandNews(database, clock, bus, incidents, self._guard)
-        self._source: DetectionSource | None = None
-        self._missed = _Missed()
         listen = partial(bus.subscribe, bound=_MOST_WAITING, batch=True, gather_s=_GATHER_S)
         self._detections = listen(Detection, self.hear_all, name="incidents.detections", lossless=False)
         self._subscriptions = [
@@ -108,26 +118,21 @@ class WarningService:
         for one in self._subscriptions:
             one.cancel()
 
-    def catch_up(self, source: DetectionSource) -> int:
-        """Hear what was found while this service was away, and finish approvals that a crash cut short.
+    def catch_up(self, *, missing: bool = False) -> int:
+        """Take what was found while this service was away, and finish approvals that a crash cut short.
+
+        Args:
+            missing: what was found just now may neither be in the record yet nor come by the bus.
 
         Returns:
-            How many detections were asked for.
+            How many detections were read.
         """
-        self._source = source
-        asked = self._ask(source, self._heard_until_us)
+        if missing:
+            with self._guard:
+                self._begin_gap()
+        read = self._read_record(self._clock.now_us(), ask=missing)
         self._finish_approvals()
-        return asked
-
-    def _ask(self, source: DetectionSource, since_us: int) -> int:
-        asked = 0
-        while True:
-            missed = source.detections_since(since_us, _MISSED_AT_ONCE)
-            self.hear_all(missed)
-            asked += len(missed)
-            if len(missed) < _MISSED_AT_ONCE or missed[-1].at_us == since_us:
-                return asked
-            since_us = missed[-1].at_us
+        return read
 
     # ---- detections
 
@@ -141,45 +146,117 @@ class WarningService:
         While the record store cannot write, messages wait (bounded) and are taken in order as soon as it can.
         """
         with self._guard:
-            self._missed.look(self._detections_dropped(), self._taken_until_us, self._clock.now_us())
+            dropped = self._detections_dropped()
+            if dropped > self._dropped:
+                self._dropped = dropped
+                self._begin_gap()
+            if self._gap is not None:
+                self._gap.held.extend(detections)
+                return
             self._waiting.extend(detections)
             self._take_waiting()
 
     def tick(self, now_us: int) -> None:
-        """Take what had to wait for the record store, and ask for what was dropped while too much waited."""
+        """Take what had to wait for the record store, and read on in the rules' record."""
         with self._guard:
             self._take_waiting()
-            since_us = self._missed.due(now_us)
-        if since_us is not None and self._source is not None:
-            self._ask(self._source, since_us - _MARGIN_US)
+            gap = self._gap
+        if gap is not None or now_us >= self._read_again_us:
+            self._read_record(now_us, ask=gap is not None and len(gap.held) > 0)
 
     def _detections_dropped(self) -> int:
         # the first list may come before the subscription is at hand
         subscription = getattr(self, "_detections", None)
         return 0 if subscription is None else subscription.status().dropped
 
+    # ---- what is in the record and was not heard
+
+    def _begin_gap(self) -> None:
+        until_us = self._clock.now_us() + _LONGEST_GAP_US
+        if self._gap is None:
+            self._gap = _Gap(until_us)
+        self._gap.until_us = until_us
+
+    def _read_record(self, now_us: int, *, ask: bool) -> int:
+        """Take what the record has and was not taken; end a gap that it closes. Returns how many were read."""
+        with self._reading:
+            self._read_again_us = now_us + _READ_EVERY_US
+            if ask:
+                with suppress(Unavailable):  # it comes with a later checkpoint
+                    self._record.keep()
+            with self._guard:
+                gap = self._gap
+                first = gap.held[0] if gap is not None and gap.held else None
+            try:
+                is_closed = first is not None and self._record.number_of(first) is not None
+                read, has_all = self._read_on(now_us)
+            except Unavailable as error:
+                _log.error("detections cannot be read: %s", error.code)
+                return 0
+            if gap is not None and ((is_closed and has_all) or now_us >= gap.until_us):
+                self._end_gap(gap, is_closed=is_closed)
+            return read
+
+    def _end_gap(self, gap: _Gap, *, is_closed: bool) -> None:
+        with self._guard:
+            self._gap = None
+            if gap.held and not is_closed:
+                _log.error("the rules' record does not show what comes: %d detections are taken", len(gap.held))
+            self._waiting.extend(gap.held)
+            self._take_waiting()
+
+    def _read_on(self, now_us: int) -> tuple[int, bool]:
+        """Read to the end of the record; returns how many were read, and whether all were taken."""
+        oldest_us = now_us - round(self._settings.remember_days * _DAY_US)  # older ones are not recognised any more
+        if self._record.newest() < self._read_to:  # all was forgotten, and numbers begin anew
+            self._read_to = 0
+        read = 0
+        while found := self._record.after(self._read_to, _TAKEN_AT_ONCE):
+            with self._guard:
+                if self._waiting:  # they come before
+                    return read, False
+                self._take_or_leave([one for _, one in found if one.at_us >= oldest_us], found[-1][0])
+            read += len(found)
+        return read, True
+
     def _take_waiting(self) -> None:
         while self._waiting:
             some = list(islice(self._waiting, _TAKEN_AT_ONCE))
             try:
-                self._take(some)
+                self._take_or_leave(some)
             except Unavailable as error:
                 _log.error("detections wait: %s (%d waiting)", error.code, len(self._waiting))
                 return
-            except GulouError:
-                self._take_each(some)
             for _ in some:
                 self._waiting.popleft()
 
-    def _take_each(self, detections: list[Detection]) -> None:
-        """Take one by one what failed together: one that cannot be taken is left out, the others are not."""
-        for detection in detections:
-            try:
-                self._take([detection])
-            except GulouError as error:
-                _log.error("detection %s is left out: %s", detection.id, error.code)
+    def _take_or_leave(self, detections: list[Detection], read_to: int | None = None) -> None:
+        """Take a list, or one by one what fails together: one that cannot be taken is left out, the others are not.
 
-    def _take(self, detections: list[Detection]) -> None:
+        Args:
+            read_to: number of the last one, where they come from the record.
+
+        Raises:
+            Unavailable: nothing can be written for now.
+        """
+        try:
+            self._take(detections, read_to)
+        except Unavailable:
+            raise
+        except GulouError:
+            for detection in detections:
+                self._take_or_log(detection)
+            self._take([], read_to)
+
+    def _take_or_log(self, detection: Detection) -> None:
+        try:
+            self._take([detection])
+        except Unavailable:
+            raise
+        except GulouError as error:
+            _log.error("detection %s is left out: %s", detection.id, error.code)
+
+    def _take(self, detections: list[Detection], read_to: int | None = None) -> None:
         messages: list[Message] = []
         warnings: dict[str, Warning] = {}
         with self._guard, store.writing(self._database) as connection, self._incidents.gathering(connection) as told:
@@ -197,7 +274,10 @@ class WarningService:
                 if warning is not None:
                     warnings[warning.id] = warning
             batch.flush()
-        self._taken_until_us = max([self._taken_until_us, *(one.at_us for one in detections)])
+            if read_to is not None:
+                save_position(connection, _CURSOR, read_to)
+        if read_to is not None:
+            self._read_to = read_to
         self._publish(messages)
         self._news.take_early(warnings.values())
 
@@ -463,30 +543,16 @@ class WarningService:
             self._bus.publish(message)
 
 
-class _Missed:
-    """What was dropped before it was heard, and when it is to be asked for."""
+class _Gap:
+    """That detections may be missing between what was heard and what comes; what comes is held back meanwhile.
 
-    def __init__(self) -> None:
-        self._dropped = 0
-        self._since_us: int | None = None
-        self._ask_us = self._until_us = 0
+    Args:
+        until_us: not longer than until then.
+    """
 
-    def look(self, dropped: int, taken_until_us: int, now_us: int) -> None:
-        """Note that so many were dropped so far, all of them later than ``taken_until_us``."""
-        if dropped > self._dropped:
-            self._dropped = dropped
-            self._since_us = taken_until_us if self._since_us is None else min(self._since_us, taken_until_us)
-            self._ask_us, self._until_us = now_us, now_us + _ASK_FOR_US
-
-    def due(self, now_us: int) -> int | None:
-        """Return from when on to ask again, if it is time; several times, since rules keep findings at checkpoints."""
-        since_us = self._since_us
-        if since_us is None or now_us < self._ask_us:
-            return None
-        self._ask_us = now_us + _ASK_AGAIN_US
-        if now_us >= self._until_us:
-            self._since_us = None
-        return since_us
+    def __init__(self, until_us: int) -> None:
+        self.until_us = until_us
+        self.held: deque[Detection] = deque(maxlen=_MOST_WAITING)
 
 
 def _dismissed(batch: WarningBatch, detection: Detection) -> bool:

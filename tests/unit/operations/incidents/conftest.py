@@ -47,6 +47,31 @@ class Desk:
         )
 
 
+class Record:
+    """What rules found: as in their store, but written at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Detection] = []
+        self.unkept: list[Detection] = []
+        self.asked = 0
+
+    def keep(self) -> None:
+        self.asked += 1
+
+    def checkpoint(self) -> None:
+        self.found += self.unkept
+        self.unkept = []
+
+    def newest(self) -> int:
+        return len(self.found)
+
+    def after(self, number: int, limit: int) -> list[tuple[int, Detection]]:
+        return list(enumerate(self.found, 1))[number : number + limit]
+
+    def number_of(self, detection: Detection) -> int | None:
+        return self.found.index(detection) + 1 if detection in self.found else None
+
+
 class Centre:
     def __init__(self, tmp_path: Any) -> None:
         self.S = S
@@ -56,6 +81,7 @@ class Centre:
         self.desk = Desk()
         self.admin = Principal.system("admin")
         self.Conflict = Conflict
+        self.record = Record()
         self.begin()
 
     def begin(self) -> None:
@@ -64,7 +90,9 @@ class Centre:
         self.audit = Audit(self.database, self.clock)
         self.said: list[Any] = []
         self.incidents = IncidentService(self.database, self.clock, self.bus, self.audit)
-        self.warnings = WarningService(self.database, self.clock, self.bus, self.audit, self.desk, self.incidents)
+        self.warnings = WarningService(
+            self.database, self.clock, self.bus, self.audit, self.desk, self.incidents, record=self.record
+        )
         self.bus.subscribe(WarningChanged, self.said.append, name="test.warnings")
         self.bus.subscribe(IncidentChanged, self.said.append, name="test.incidents")
 

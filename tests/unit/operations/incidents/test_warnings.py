@@ -10,8 +10,9 @@ import pytest
 from gulou.connectivity.bus import InProcessBus
 from gulou.connectivity.commands import CommandChanged
 from gulou.hub.rules import command_id
+from gulou.hub.rules.store_sql import Finding, Kept, Page, RuleStore
 from gulou.kernel import Conflict, Denied, NotFound, Unavailable
-from gulou.operations.incidents import IncidentService, WarningFilter, WarningService
+from gulou.operations.incidents import FoundDetections, IncidentService, WarningFilter, WarningService
 
 from .conftest import Centre
 
@@ -189,36 +190,100 @@ def test_one_that_cannot_be_taken_is_left_out_and_the_others_are_not(centre, mon
     assert {one.entity_id.rpartition(":")[2] for one in centre.all_warnings()} == {"drain-0", "drain-2"}
 
 
-def test_what_was_dropped_is_asked_for_again(centre):
+class Subscription:
+    dropped = 0
+
+    def status(self):
+        return self
+
+
+def found(centre, *detections):
+    """Find what nobody hears."""
+    centre.record.unkept += detections
+    return detections
+
+
+@pytest.fixture
+def deaf(centre):
+    """A centre that hears only what a test gives it."""
     centre.warnings.close()
-    first, lost, last = (centre.detect(entity=one) for one in "abc")
+    centre.warnings._detections = Subscription()
+    return centre
 
-    class Rules:
-        kept: tuple = ()
 
-        def detections_since(self, at_us, limit=0):
-            return [one for one in self.kept if one.at_us >= at_us]
+def states(centre):
+    return {one.entity_id[-1]: (one.state, one.repeats) for one in centre.all_warnings()}
 
-    class Subscription:
-        dropped = 0
 
-        def status(self):
-            return self
+def test_what_was_dropped_is_read_before_what_comes(deaf):
+    first, lost, cleared = deaf.detect(entity="a"), deaf.detect(entity="b"), deaf.detect("cleared", entity="b")
+    found(deaf, first, lost, cleared)
+    deaf.warnings.hear_all([first])
+    deaf.warnings._detections.dropped = 1
+    deaf.warnings.hear_all([cleared])  # it would mean nothing before its occurrence
+    deaf.warnings.tick(deaf.clock.now_us())
+    assert (states(deaf), deaf.record.asked) == ({"a": ("active", 0)}, 1)
+    deaf.record.checkpoint()
+    deaf.warnings.tick(deaf.clock.now_us())
+    assert states(deaf) == {"a": ("active", 0), "b": ("cleared", 0)}
+    deaf.warnings.hear_all([deaf.detect(entity="c")])  # nothing is held back any more
+    assert len(states(deaf)) == 3
 
-    rules, subscription = Rules(), Subscription()
-    centre.warnings.catch_up(rules)
-    centre.warnings._detections = subscription
-    centre.warnings.hear_all([first])
-    subscription.dropped = 1
-    centre.warnings.hear_all([last])
-    centre.warnings.tick(centre.clock.now_us())
-    assert len(centre.all_warnings()) == 2
-    rules.kept = (first, lost, last)  # at a checkpoint of theirs, some time later
-    centre.warnings.tick(centre.clock.now_us())
-    assert len(centre.all_warnings()) == 2
-    centre.clock.advance(20)
-    centre.warnings.tick(centre.clock.now_us())
-    assert len(centre.all_warnings()) == 3
+
+def test_however_many_were_missed_each_is_taken_once_and_in_order(deaf):
+    missed = [
+        deaf.detect(state, raised_s=n, entity=f"e{n % 7}") for n in range(1_300) for state in ("raised", "cleared")
+    ]
+    found(deaf, *missed)
+    deaf.record.checkpoint()
+    assert deaf.warnings.catch_up(missing=True) == 2_600
+    assert deaf.warnings.catch_up(missing=True) == 0
+    deaf.warnings.hear_all(missed[-20:])
+    deaf.warnings.tick(deaf.clock.now_us())
+    page = deaf.warnings.list(WarningFilter(state="cleared"), deaf.admin, limit=1)
+    assert (page.total, len(deaf.all_warnings(state="active"))) == (1_300, 0)
+
+
+def test_a_gap_that_the_record_does_not_close_ends_after_a_while(deaf):
+    deaf.warnings.catch_up(missing=True)
+    deaf.warnings.hear_all([deaf.detect(entity="a")])
+    deaf.warnings.tick(deaf.clock.now_us())
+    assert states(deaf) == {}
+    deaf.clock.advance(61)
+    deaf.warnings.tick(deaf.clock.now_us())
+    assert states(deaf) == {"a": ("active", 0)}
+
+
+def test_the_record_is_read_on_even_where_nothing_seems_to_be_missing(deaf):
+    deaf.warnings.tick(deaf.clock.now_us())
+    found(deaf, deaf.detect(entity="a"))
+    deaf.record.checkpoint()
+    deaf.clock.advance(11)
+    deaf.warnings.tick(deaf.clock.now_us())
+    assert states(deaf) == {"a": ("active", 0)}
+
+
+def test_a_record_that_begins_anew_is_read_from_its_beginning(deaf):
+    found(deaf, *(deaf.detect(entity=one) for one in "abc"))
+    deaf.record.checkpoint()
+    deaf.warnings.catch_up()
+    deaf.record.found = [deaf.detect(entity="d")]
+    deaf.warnings.catch_up()
+    assert len(states(deaf)) == 4
+
+
+def test_what_cannot_be_written_is_read_again(deaf, monkeypatch):
+    found(deaf, deaf.detect(entity="a"))
+    deaf.record.checkpoint()
+    monkeypatch.setattr(deaf.database, "transaction", refused)
+    assert deaf.warnings.catch_up() == 0
+    monkeypatch.undo()
+    assert deaf.warnings.catch_up() == 1
+    assert states(deaf) == {"a": ("active", 0)}
+
+
+def refused(**_named):
+    raise Unavailable("records.unavailable", detail="full")
 
 
 # ---- commands that wait for a yes
@@ -302,12 +367,8 @@ def test_an_approval_that_a_crash_cut_short_is_finished(centre):
     centre.warnings._decide(warning.id, 0, centre.admin, "approved", None)  # and then the process is gone
     centre.begin()
 
-    class Nothing:
-        def detections_since(self, at_us, limit=0):
-            return []
-
-    centre.warnings.catch_up(Nothing())
-    centre.warnings.catch_up(Nothing())
+    centre.warnings.catch_up()
+    centre.warnings.catch_up()
     assert len(centre.desk.requests) == 1
 
 
@@ -315,32 +376,34 @@ def test_what_was_found_while_away_is_caught_up_once(centre):
     kept = [centre.detect(raised_s=1, entity="a")]
     centre.warnings.close()
     kept += [centre.detect(raised_s=2, entity="b"), centre.detect("cleared", raised_s=1, entity="a")]
+    centre.record.found = kept
     centre.begin()
-
-    class Rules:
-        def detections_since(self, at_us, limit=0):
-            return [one for one in kept if one.at_us >= at_us]
-
-    assert centre.warnings.catch_up(Rules()) == 3
+    assert centre.warnings.catch_up() == 3
     centre.warnings.close()
     centre.begin()
-    assert centre.warnings.catch_up(Rules()) == 1
+    assert centre.warnings.catch_up() == 0
     assert {one.entity_id[-1]: one.state for one in centre.all_warnings()} == {"a": "cleared", "b": "active"}
 
 
 def test_what_is_found_at_start_does_not_hide_what_was_missed(centre):
     centre.detect(raised_s=1, entity="a")
     centre.warnings.close()
-    missed = centre.detect(raised_s=2, entity="b")
+    centre.record.found = [centre.detect(raised_s=2, entity="b")]
     centre.begin()
     centre.detect(raised_s=3, entity="c")  # heard before catching up
-
-    class Rules:
-        def detections_since(self, at_us, limit=0):
-            return [one for one in (missed,) if one.at_us >= at_us]
-
-    centre.warnings.catch_up(Rules())
+    centre.warnings.catch_up()
     assert len(centre.all_warnings()) == 3
+
+
+def test_what_rules_really_write_is_read_in_order(centre):
+    centre.warnings.close()
+    rules = RuleStore(centre.database)
+    heard = [centre.detect(entity=one) for one in "zay"]
+    rules.checkpoint(Page(Kept(), [], [], [Finding(one, {}) for one in heard], {}, 0, 0))
+    record = FoundDetections(centre.database)
+    assert [one for _, one in record.after(0, 10)] == heard
+    assert [number for number, _ in record.after(1, 1)] == [2]
+    assert (record.newest(), record.number_of(heard[2]), record.number_of(centre.detect())) == (3, 3, None)
 
 
 def test_what_cannot_come_again_is_forgotten(centre):
