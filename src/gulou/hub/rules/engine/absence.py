@@ -73,6 +73,12 @@ class AbsenceJudge(Judge):
         since_us = max(state.newest_us, self.host.listening_since_us)
         return next((since_us + silence_us for severity, silence_us in self._levels if severity > present), None)
 
+    def silence(self, state: State) -> tuple[str, int, int] | None:
+        if state.occurrence is not None or not state.heard:
+            return None
+        name, known = next(iter(state.heard.items()))  # of several, one is enough: the timer may come too early
+        return name, known, self._levels[0][1]
+
     def settle(self, state: State, until_us: int) -> None:
         while (due := self.due(state)) is not None and due <= until_us:
             present = -1 if state.occurrence is None else state.occurrence.severity

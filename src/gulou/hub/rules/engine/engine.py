@@ -6,7 +6,6 @@ from a kept state finds the same again. Not safe for several threads; the servic
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -28,6 +27,7 @@ from gulou.hub.rules.engine.listeners import Index, Listener
 from gulou.hub.rules.engine.pattern import PatternJudge
 from gulou.hub.rules.engine.shards import Shards
 from gulou.hub.rules.engine.state import Occurrence, State
+from gulou.hub.rules.engine.wheel import Entry, Wheel
 from gulou.hub.rules.events import Detection
 from gulou.hub.rules.model import SEVERITIES, Absence, Derive, Geofence, Pattern, Rule
 from gulou.hub.rules.ports import DeviceFinder, Surroundings
@@ -110,7 +110,7 @@ class Engine:
         self._budget = budget
         self._packs: dict[str, Shards[None]] = {}
         self._expecting: dict[str, AbsenceJudge] = {}
-        self._timers: list[tuple[int, str, str]] = []
+        self._timers = Wheel()
         self._now_us = 0
         self._listening_since_us = 0
         self._found: list[Finding] = []
@@ -232,7 +232,7 @@ class Engine:
         for state in states:
             judge.states[state.key] = state
             judge.active += state.occurrence is not None
-            state.scheduled_us, state.epoch = None, 0
+            state.scheduled_us, state.timer, state.epoch = None, None, 0
             self._schedule(judge, state)
 
     def watch_known(self) -> Iterator[None]:
@@ -283,35 +283,39 @@ class Engine:
 
     def has_due(self, now_us: int) -> bool:
         """Say whether anything falls due up to ``now_us``; changes nothing that could be noticed."""
-        while self._timers and self._timers[0][0] <= now_us:
-            at_us, rule_id, key = self._timers[0]
-            found = self._lookup(at_us, rule_id, key)
+        while (entry := self._first_timer(now_us)) is not None:
+            found = self._lookup(entry)
             if found is not None:
                 judge, state = found
                 self._bring_up_to_date(judge, state)
                 due = judge.due(state)
                 if due is not None and due <= now_us:
                     return True
-                state.scheduled_us = None
-                heapq.heappop(self._timers)
+                state.scheduled_us = state.timer = None
+                self._timers.pop()
                 self._schedule(judge, state)
             else:
-                heapq.heappop(self._timers)
+                self._timers.pop()
         return False
+
+    def _first_timer(self, now_us: int) -> Entry | None:
+        renewal = None if self._lanes is None else self._lanes.newest_beyond
+        return self._timers.first(now_us, renewal, self._listening_since_us)
 
     def advance(self, now_us: int) -> None:
         """Let time pass: do what falls due up to ``now_us``, in the order of the moments."""
         if not self._now_us:
             self._listening_since_us = now_us  # time begins
         self._now_us = max(self._now_us, now_us)
-        while self._timers and self._timers[0][0] <= now_us:
-            at_us, rule_id, key = heapq.heappop(self._timers)
-            found = self._lookup(at_us, rule_id, key)
+        while (entry := self._first_timer(now_us)) is not None:
+            self._timers.pop()
+            found = self._lookup(entry)
             if found is None:
                 continue
+            at_us = entry[0]
             judge, state = found
             self._bring_up_to_date(judge, state)
-            state.scheduled_us = None
+            state.scheduled_us = state.timer = None
             due = judge.due(state)
             if due is not None and due <= at_us:
                 self._mark(judge, state)
@@ -320,18 +324,25 @@ class Engine:
             if judge.quarantined is None:
                 self._schedule(judge, state)
 
-    def _lookup(self, at_us: int, rule_id: str, key: str) -> tuple[Judge, State] | None:
+    def _lookup(self, entry: Entry) -> tuple[Judge, State] | None:
+        _, rule_id, key, number = entry
         judge = self.judges.get(rule_id)
         state = None if judge is None or judge.quarantined is not None else judge.states.get(key)
-        return None if judge is None or state is None or state.scheduled_us != at_us else (judge, state)
+        return None if judge is None or state is None or state.timer != number else (judge, state)
 
     def _schedule(self, judge: Judge, state: State) -> None:
-        """See to it that the state is looked at when it falls due; one entry in the queue per state."""
+        """See to it that the state is looked at when it falls due, or before; one timer per state that counts."""
         due = judge.due(state)
         if due is None or (state.scheduled_us is not None and state.scheduled_us <= due):
             return
         state.scheduled_us = due
-        heapq.heappush(self._timers, (due, judge.rule.id, state.key))
+        watched = judge.silence(state)
+        series = None if watched is None or self._lanes is None else self._lanes.number_of(state.key, watched[0])
+        if watched is None or series is None or any(one.select.where is not None for one in judge.listeners):
+            state.timer = self._timers.add(due, judge.rule.id, state.key)
+        else:
+            _, known, silence_us = watched
+            state.timer = self._timers.add(due, judge.rule.id, state.key, series, known, silence_us)
 
     # ---- readings
 
@@ -474,6 +485,8 @@ class Engine:
         if count is not None and (state := judge.states.get(key)) is not None:
             if not wanted:
                 self._mark(judge, state)
+                if state.timer is not None:
+                    self._timers.unwatch(state.timer)
             judge.count(state, reading.property, count)
 
     def _take(self, judge: Judge, state: State, reading: Reading, waiting: _Waiting) -> None:

@@ -153,6 +153,14 @@ class Judge:
         """Return when the state must be looked at although nothing comes; None: never."""
         return self._expiry(state)
 
+    def silence(self, state: State) -> tuple[str, int, int] | None:
+        """Return what can put off when the state falls due without its being judged: noted readings of a property.
+
+        Returns:
+            The property, how many of its readings are known, and how long after a newer one it is due, µs.
+        """
+        return None
+
     def settle(self, state: State, until_us: int) -> None:
         """Do everything that falls due up to ``until_us``."""
         expiry = self._expiry(state)

@@ -180,6 +180,14 @@ class Lanes:
             count - known, count, int(cells[number, LAST_US]), float(reals[number, LAST]), float(reals[number, BEFORE])
         )
 
+    def newest_beyond(self, numbers: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return when the newest reading of each series was, µs UTC; -1 where no more have come than are known.
+
+        Args:
+            numbers, known: shape (n,).
+        """
+        return np.where(self._cells[numbers, COUNT] > known, self._cells[numbers, LAST_US], -1)
+
     def count(self, number: int) -> int:
         return int(self._cells[number, COUNT])
 

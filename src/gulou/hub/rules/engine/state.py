@@ -111,6 +111,7 @@ class State(msgspec.Struct, gc=False):
         matches: by step of a pattern.
         complete_us: when a pattern was last complete.
         scheduled_us: when the engine will look at the state again; not kept.
+        timer: number of the timer that will have the engine look; not kept.
         epoch: between which two checkpoints it changed last; not kept.
         heard: of an absence: property → how many readings had come when the newest was judged.
     """
@@ -130,6 +131,7 @@ class State(msgspec.Struct, gc=False):
     complete_us: int | None = None
     scheduled_us: int | None = None
     heard: dict[str, int] | None = None
+    timer: int | None = None
     epoch: int = 0
 
 
