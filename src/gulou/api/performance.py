@@ -146,6 +146,10 @@ class PerformanceBoard:
             if subscriber.failed:
                 params = {"subscriber": subscriber.name, "failed": subscriber.failed}
                 found.append(Alarm("performance.bus", "warning", params))
+        for timer in services.timers():
+            if timer.problem is not None:
+                params = {"part": timer.part, "problem": timer.problem, "failed": timer.failed}
+                found.append(Alarm("performance.timer", "critical", params))
         quarantined = services.rules.status()["quarantined"]
         if quarantined:
             found.append(Alarm("performance.rules", "warning", {"count": len(quarantined), "rule": quarantined[0]}))

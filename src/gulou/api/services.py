@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from gulou.access import AccessService, DeviceCredentials
-    from gulou.connectivity.bus import InProcessBus, MemoryBus
+    from gulou.connectivity.bus import InProcessBus, MemoryBus, TimerStatus
     from gulou.connectivity.commands import CommandService
     from gulou.connectivity.devices import DeviceRegistry
     from gulou.connectivity.intake import IntakeService, Ledger, SqlRejectStore
@@ -37,6 +37,7 @@ class Services:
     Args:
         adapters: returns the adapters that run, by name.
         http_ingest: ASGI application of the HTTP adapter, served below ``/ingest/v1``.
+        timers: returns how what each part does by the clock fares.
         processes: returns the processes of this installation, name → process id.
         data_directory: for the base map (``maps/base.geojson``) and the disk's state.
         console_directory: what the console's build wrote; None: no pages.
@@ -65,6 +66,7 @@ class Services:
     data_directory: Path
     started_at_us: int
     adapters: Callable[[], Mapping[str, Adapter]] = field(default=dict)
+    timers: Callable[[], Sequence[TimerStatus]] = tuple
     processes: Callable[[], Mapping[str, int]] = lambda: {"gulou": os.getpid()}
     http_ingest: ASGIApp | None = None
     console_directory: Path | None = None

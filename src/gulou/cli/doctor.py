@@ -94,6 +94,10 @@ def parts_of(running: Running) -> Iterator[Finding]:
     shown = ", ".join(f"{name} {how}" for name, how in parts.items())
     is_ready = state.status_code == httpx.codes.OK
     yield Finding("ready", "ok" if is_ready else "fail", shown, "" if is_ready else mend)
+    if "timers" in parts:
+        yield Finding(
+            "timers", "fail", parts["timers"], "Tried again each second; the server's standard error says why."
+        )
 
 
 def _python() -> Finding:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from gulou.access import Principal
-from gulou.connectivity.bus import Bus, SubscriberStatus
+from gulou.cli.platform import Ticker
+from gulou.connectivity.bus import Bus, SubscriberStatus, TimerStatus
 from gulou.hub.context import ContextService
 from gulou.hub.rules import RuleCost, RuleCounters, RuleService
 from gulou.sensing.sdk import Adapter, CounterValues, Health
@@ -108,8 +109,9 @@ class ContextEcho:
 class EngineDesk:
     """The engine itself."""
 
-    def __init__(self, bus: Bus, adapters: Mapping[str, Adapter], started_at_us: int) -> None:
+    def __init__(self, bus: Bus, adapters: Mapping[str, Adapter], ticker: Ticker, started_at_us: int) -> None:
         self._bus = bus
+        self._ticker = ticker
         self._adapters = adapters
         self._facts = EngineFacts(os.getpid(), started_at_us)
 
@@ -124,3 +126,7 @@ class EngineDesk:
     def bus(self) -> list[SubscriberStatus]:
         """Return the counters of the engine's own bus."""
         return self._bus.status() if hasattr(self._bus, "status") else []
+
+    def timers(self) -> list[TimerStatus]:
+        """Return how what its parts do by the clock fares."""
+        return self._ticker.status()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gulou.access import ACTIONS, Permission, Principal
+from gulou.connectivity.bus import TimerStatus, deliver
 from gulou.connectivity.devices import DeviceChanged
 from gulou.hub.rules import RuleSetChanged
 from gulou.kernel.errors import GulouError
@@ -50,9 +51,9 @@ class Platform:
     adapters: dict[str, Adapter]
     databases: tuple[Database, ...]
     packs_at_first: tuple[str, ...]
+    ticker: Ticker
     first_password: str | None = None
     _token_id: str | None = None
-    _ticker: Ticker | None = None
     _undo: list[Callable[[], object]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -79,15 +80,11 @@ class Platform:
         except BaseException:
             self.stop()
             raise
-        parts = (domain.devices, domain.commands, domain.rules, services.warnings, services.incidents, domain.intake)
-        self._ticker = Ticker(services.clock, parts)
-        self._ticker.start()
+        self.ticker.start()
+        self._undo.append(self.ticker.stop)
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, make it durable, close."""
-        if self._ticker is not None:
-            self._ticker.stop()
-            self._ticker = None
         if self._token_id is not None:
             self.services.access.revoke_token(Principal.system("cli"), self._token_id)
             self._token_id = None
@@ -122,11 +119,18 @@ class Timed(Protocol):
 
 
 class Ticker:
-    """Lets parts know about once a second what time it is, on a thread of its own."""
+    """Lets parts know about once a second what time it is, on a thread of its own.
 
-    def __init__(self, clock: Clock, parts: Sequence[Timed]) -> None:
+    A part that raises is logged and counted, and tried again a second later; the others do not notice.
+
+    Args:
+        parts: by the name under which they are told of.
+    """
+
+    def __init__(self, clock: Clock, parts: Mapping[str, Timed]) -> None:
         self._clock = clock
-        self._parts = tuple(parts)
+        self._parts = dict(parts)
+        self._states = {name: TimerStatus(name, 0, 0) for name in parts}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ticker", daemon=True)
 
@@ -140,14 +144,22 @@ class Ticker:
         if self._thread.ident is not None:
             self._thread.join()
 
+    def status(self) -> list[TimerStatus]:
+        """Return how each part fares."""
+        return list(self._states.values())
+
+    def tick(self) -> None:
+        """Let every part know now."""
+        now_us = self._clock.now_us()
+        for name, part in self._parts.items():
+            problem = deliver(f"timer.{name}", part.tick, now_us)
+            before = self._states[name]
+            failed = problem is not None
+            self._states[name] = TimerStatus(name, before.done + (not failed), before.failed + failed, problem)
+
     def _run(self) -> None:
         while not self._stopped.wait(_TICK_S):
-            now_us = self._clock.now_us()
-            for part in self._parts:
-                try:
-                    part.tick(now_us)
-                except GulouError:
-                    _log.exception("a timer of %s failed; it is tried again", type(part).__name__)
+            self.tick()
 
 
 def undo_all(steps: list[Callable[[], object]]) -> None:

@@ -33,8 +33,9 @@ def status(as_json: Json = False, data: Data = None) -> None:
         for name, pid in {**ids, "supervisor" if ids else "server": running.pid}.items()
     ]
     show.rows(lines, _COLUMNS, as_json=as_json, empty="")
-    if "ready" in unready and not as_json:
-        show.errors.print(unready["ready"])
+    for name in ("ready", "timers"):
+        if name in unready and not as_json:
+            show.errors.print(unready[name])
     if unready:
         raise typer.Exit(3)
 

@@ -14,8 +14,9 @@ import msgspec
 
 from gulou.access import Principal
 from gulou.cli.engine_desk import AdapterState, ContextEcho, EngineDesk, EngineFacts, RuleBoard, RunningRule
+from gulou.cli.platform import Ticker
 from gulou.connectivity.bridge import BridgeClient
-from gulou.connectivity.bus import InProcessBus, SubscriberStatus
+from gulou.connectivity.bus import InProcessBus, SubscriberStatus, TimerStatus
 from gulou.connectivity.devices import (
     Binding,
     BulkReport,
@@ -474,6 +475,26 @@ class EngineView:
             return self._remote.bus()
         except Unavailable:
             return []
+
+    def timers(self) -> list[TimerStatus]:
+        """Return how what its parts do by the clock fares; nothing while it is away."""
+        try:
+            return self._remote.timers()
+        except Unavailable:
+            return []
+
+
+class WebTimers:
+    """What is done by the clock in both processes."""
+
+    def __init__(self, engine: EngineView, own: Ticker) -> None:
+        self._engine = engine
+        self._own = own
+
+    def status(self) -> list[TimerStatus]:
+        """Return how it fares; of the engine nothing while it is away."""
+        theirs = (msgspec.structs.replace(one, part=f"engine.{one.part}") for one in self._engine.timers())
+        return [*theirs, *self._own.status()]
 
 
 class WebBus(InProcessBus):

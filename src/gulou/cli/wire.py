@@ -21,7 +21,7 @@ from gulou.access import AccessService, AccessSettings
 from gulou.api import ApiSettings, Services, TelemetrySettings, create_app
 from gulou.cli.domain import Domain, EngineDomain, SettingsReader
 from gulou.cli.place import Place
-from gulou.cli.platform import Platform
+from gulou.cli.platform import Platform, Ticker, Timed
 from gulou.cli.settings import ServerSettings
 from gulou.connectivity.bridge import BridgeSettings
 from gulou.connectivity.bus import InProcessBus, MemoryBus
@@ -187,6 +187,15 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     packs = ground.packs(domain.mappings, domain.rules)
     adapters = make_adapters(domain, ground, mqtt_port)
     http = adapters.get("http")
+    timed: dict[str, Timed] = {
+        "devices": domain.devices,
+        "commands": domain.commands,
+        "rules": domain.rules,
+        "warnings": domain.warnings,
+        "incidents": domain.incidents,
+        "intake": domain.intake,
+    }
+    ticker = Ticker(clock, timed)
     services = Services(
         clock=clock,
         access=ground.access,
@@ -207,6 +216,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         incidents=domain.incidents,
         packs=packs,
         traffic=traffic,
+        timers=ticker.status,
         data_directory=place.root,
         started_at_us=clock.now_us(),
         adapters=lambda: adapters,
@@ -222,6 +232,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
         domain=domain,
         log=log,
         adapters=adapters if listen else {},
+        ticker=ticker,
         databases=(ground.database, ground.context_database),
         packs_at_first=ground.packs_at_first,
     )

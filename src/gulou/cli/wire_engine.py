@@ -102,6 +102,7 @@ class Engine:
         packs: PackService,
         adapters: dict[str, Adapter],
         bridge: BridgeServer,
+        ticker: Ticker,
     ) -> None:
         self._ground = ground
         self._domain = domain
@@ -109,6 +110,7 @@ class Engine:
         self._packs = packs
         self._adapters = adapters
         self._bridge = bridge
+        self._ticker = ticker
         self._door: Door | None = None
         self._undo: list[Callable[[], object]] = []
 
@@ -137,9 +139,8 @@ class Engine:
             self._door = Door(EngineApplication(ingest, self.state), sockets, name="ingest")
             self._door.open()
             self._undo.append(self._door.close)
-            ticker = Ticker(domain.clock, (domain.devices, domain.commands, domain.rules, domain.intake))
-            ticker.start()
-            self._undo.append(ticker.stop)
+            self._ticker.start()
+            self._undo.append(self._ticker.stop)
         except BaseException:
             self.stop()
             raise
@@ -201,8 +202,12 @@ def build_engine(place: Place, server: ServerSettings, mqtt_port: int | None = N
     bridge.expose("packs", packs, PackService, ("enable", "disable"))
     bridge.expose("rules", RuleBoard(domain.rules), RuleBoard)
     bridge.expose("context", ContextEcho(replica), ContextEcho)
-    bridge.expose("engine", EngineDesk(bus, adapters, clock.now_us()), EngineDesk)
-    return Engine(ground, domain, log, packs, adapters, bridge)
+    ticker = Ticker(
+        clock,
+        {"devices": domain.devices, "commands": domain.commands, "rules": domain.rules, "intake": domain.intake},
+    )
+    bridge.expose("engine", EngineDesk(bus, adapters, ticker, clock.now_us()), EngineDesk)
+    return Engine(ground, domain, log, packs, adapters, bridge, ticker)
 
 
 class EngineApplication:

@@ -27,6 +27,7 @@ from gulou.cli.web_desk import (
     PackDesk,
     RuleDesk,
     WebBus,
+    WebTimers,
 )
 from gulou.cli.wire import Ground, console_folder
 from gulou.connectivity.bridge import BridgeClient, BridgeSettings
@@ -71,6 +72,7 @@ class Web:
         client: BridgeClient,
         applier: FollowingApplier,
         packs: PackService,
+        ticker: Ticker,
         closing: list[Callable[[], object]],
     ) -> None:
         self.first_password: str | None = None
@@ -80,6 +82,7 @@ class Web:
         self._client = client
         self._applier = applier
         self._packs = packs
+        self._ticker = ticker
         self._token = KeptToken(ground.place.token)
         self._token_id: str | None = None
         self._door: Door | None = None
@@ -101,9 +104,8 @@ class Web:
             self._undo.append(services.context.close)
             self._applier.start()
             self._undo.append(self._applier.stop)
-            ticker = Ticker(services.clock, (services.warnings, services.incidents, self._applier))
-            ticker.start()
-            self._undo.append(ticker.stop)
+            self._ticker.start()
+            self._undo.append(self._ticker.stop)
             self._open(door)
             self._catch_up()
         except BaseException:
@@ -190,6 +192,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
     rejects = client.remote(SqlRejectStore, "rejects")
     devices = DeviceDesk(client.remote(DeviceRegistry, "devices"), replica)
     told = ContextDesk(context, client.remote(ContextEcho, "context"))
+    ticker = Ticker(clock, {"warnings": operations.warnings, "incidents": operations.incidents, "applier": applier})
     services = Services(
         clock=clock,
         access=access,
@@ -210,6 +213,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
         incidents=operations.incidents,
         packs=cast(PackService, PackDesk(client.remote(PackService, "packs"), packs)),
         traffic=traffic,
+        timers=WebTimers(engine, ticker).status,
         data_directory=place.root,
         started_at_us=clock.now_us(),
         adapters=cast(Any, engine.adapters),
@@ -238,4 +242,4 @@ def build_web(place: Place, server: ServerSettings) -> Web:
         ground.database.close,
         bus.close,
     ]
-    return Web(ground, services, operations, client, applier, packs, closing)
+    return Web(ground, services, operations, client, applier, packs, ticker, closing)

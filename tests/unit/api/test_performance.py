@@ -3,6 +3,7 @@
 import pytest
 
 from gulou.api.performance import latency_between, percentile_ms, rates_between
+from gulou.connectivity.bus import TimerStatus
 from gulou.connectivity.intake import Flaw, Reading
 from gulou.kernel import from_rfc3339
 from gulou.sensing.sdk.counters import BUCKETS_S
@@ -66,3 +67,19 @@ def test_who_may_not_see_the_system_does_not_see_it(city):
     city.sign_in()
     city.sign_in_as("viewer")
     assert city.client.get("/api/v1/performance").status_code == 403
+
+
+def test_a_timer_that_fails_is_seen_everywhere_until_it_comes_through(city):
+    city.sign_in()
+    admin = city.client
+    state = [TimerStatus("rules", 4, 2, "ZeroDivisionError"), TimerStatus("intake", 6, 0)]
+    object.__setattr__(city.services, "timers", lambda: state)  # a frozen one
+    (alarm,) = admin.get("/api/v1/performance", headers={"Accept-Language": "en"}).json()["alarms"]
+    assert (alarm["code"], alarm["severity"]) == ("performance.timer", "critical")
+    assert "rules" in alarm["message"]
+    assert "ZeroDivisionError" in alarm["message"]
+    assert city.client.get("/api/v1/health/ready").json()["parts"]["timers"] == "failing: rules"
+    assert admin.get("/api/v1/system").json()["timers"][0]["failed"] == 2
+    state[0] = TimerStatus("rules", 5, 2)
+    assert admin.get("/api/v1/performance").json()["alarms"] == []
+    assert "timers" not in city.client.get("/api/v1/health/ready").json()["parts"]

@@ -44,6 +44,7 @@ export function SystemTab() {
         </dl>
       </div>
       <Rows title={t("admin.consumers")} rows={data.consumers} />
+      <Rows title={t("admin.timers")} rows={data.timers} />
       <Rows title={t("admin.adapters")} rows={data.adapters} />
       <Rows title={t("admin.bus")} rows={data.bus} />
     </div>

@@ -61,7 +61,7 @@ export interface paths {
         };
         /**
          * Get Readiness
-         * @description Say whether readings are taken and pages served; 503 while not. Tells a stranger no more than that.
+         * @description Say whether readings are taken and pages served; 503 while not. Parts that fail by the clock are named.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -3521,6 +3521,13 @@ export interface components {
              * @description what applies the log, and how far it is
              */
             consumers: {
+                [key: string]: unknown;
+            }[];
+            /**
+             * Timers
+             * @description what each part does about once a second, and how that fares
+             */
+            timers: {
                 [key: string]: unknown;
             }[];
             /** Adapters */

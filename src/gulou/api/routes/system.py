@@ -30,11 +30,14 @@ def get_liveness() -> Health:
 
 @public_router.get("/health/ready")
 def get_readiness(at: At, response: Response) -> Health:
-    """Say whether readings are taken and pages served; 503 while not. Tells a stranger no more than that."""
+    """Say whether readings are taken and pages served; 503 while not. Parts that fail by the clock are named."""
     state = at.intake.status()["state"]
     is_ready = state == "running"
     response.status_code = 200 if is_ready else 503
     parts = {"engine": "away", "intake": "paused"} if state == "away" else {"intake": state}
+    failing = [timer.part for timer in at.timers() if timer.problem is not None]
+    if failing:
+        parts["timers"] = f"failing: {', '.join(failing)}"
     return Health(status="ok" if is_ready else "unavailable", parts=parts)
 
 
@@ -57,6 +60,7 @@ def get_system(request: Request, at: At, asker: Operator, language: Language) ->
         rules=at.rules.status(),
         commands={"active": at.commands.active_count()},
         bus=[msgspec.to_builtins(status) for status in at.bus.status()],
+        timers=[msgspec.to_builtins(timer) for timer in at.timers()],
         adapters=_adapters(at, language),
         live_clients=request.app.state.live.count(),
     )

@@ -74,6 +74,7 @@ class SystemView(View):
     commands: dict[str, Any]
     bus: list[dict[str, Any]] = Field(description="subscribers with their counters")
     consumers: list[dict[str, Any]] = Field(description="what applies the log, and how far it is")
+    timers: list[dict[str, Any]] = Field(description="what each part does about once a second, and how that fares")
     adapters: list[dict[str, Any]]
     live_clients: int
 

@@ -1,4 +1,4 @@
-"""What the operations page knows about a subscriber."""
+"""What the operations page knows about a subscriber, and about what is done by the clock."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ class SubscriberStatus(msgspec.Struct, frozen=True):
     last_error: str | None = None
     most_queued: int = 0
     batches: int = 0
+
+
+class TimerStatus(msgspec.Struct, frozen=True):
+    """How what a part does about once a second fares.
+
+    Args:
+        part: ``rules``, ``commands`` …; in another process with that one's name before it.
+        done: how often it came through.
+        failed: how often it raised; it is tried again a second later.
+        problem: of the last time, code or type name; None: it came through.
+    """
+
+    part: str
+    done: int
+    failed: int
+    problem: str | None = None
