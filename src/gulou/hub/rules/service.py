@@ -17,6 +17,7 @@ import msgspec
 from gulou.access import Principal
 from gulou.connectivity.bus import Bus, Message
 from gulou.connectivity.intake import Intake, LogBatch, Payload, Reading, Receipt, SeriesCatalogue, Submission
+from gulou.hub.rules.aside import judges_again, put_aside
 from gulou.hub.rules.engine import Change, Engine, Finding, RuleCounters, Snapshot
 from gulou.hub.rules.engine.judge import Judge
 from gulou.hub.rules.events import Detection, RuleQuarantined, RuleReleased, RuleSetChanged
@@ -135,6 +136,8 @@ class RuleService:
         self._last_tick = self._ticks[-1].number if self._ticks else 0
         self._aside = self._store.quarantines()
         self._aside_changed: dict[str, tuple[str, str, int] | None] = {}
+        self._once_kept: list[Detection] = []
+        """What is told of rules put aside: only once it is durable, since a replay might spare them."""
         self._counted: tuple[float, dict[str, Any]] | None = None
         self._started = False
         self._resumed = False
@@ -234,10 +237,16 @@ class RuleService:
                 with self._lock:
                     self._engine.put_back(judge, (state,))
 
+    def _is_aside(self, rule_id: str) -> bool:
+        judge = self._engine.judges.get(rule_id)
+        return judge is not None and judge.quarantined is not None
+
     def _forgive(self, rule_id: str) -> None:
         with self._lock:
-            if self._aside.pop(rule_id, None) is not None:
+            aside = self._aside.pop(rule_id, None)
+            if aside is not None:
                 self._aside_changed[rule_id] = None
+                self._tell_once_kept(judges_again(rule_id, *aside, self._clock.now_us()))
 
     def start(self, last_sequence: int) -> None:
         """Begin, after the packs are loaded: clear what rules raised that are gone, and expect the log's replay.
@@ -256,6 +265,8 @@ class RuleService:
                     self._unkept.append(self._engine.abandon(rule_id, state))
                     self._bus.publish(self._unkept[-1].detection)
             self._gone.extend(gone)
+            for rule_id in [one for one in self._aside if not self._is_aside(one)]:
+                self._forgive(rule_id)
             self._run_recorded_ticks()
         self._in_slices(self._engine.watch_known())
 
@@ -346,9 +357,14 @@ class RuleService:
 
     def _note_quarantine(self, judge: Judge) -> None:
         rule, reason = judge.rule, judge.quarantined or ""
-        self._aside[rule.id] = (rule.state_version, reason, self._engine.now_us)
-        self._aside_changed[rule.id] = self._aside[rule.id]
+        aside = self._aside[rule.id] = (rule.state_version, reason, self._engine.now_us)
+        self._aside_changed[rule.id] = aside
+        self._tell_once_kept(put_aside(rule.id, *aside))
         self._outbox.append(RuleQuarantined(at_us=self._engine.now_us, rule_id=rule.id, reason=reason))
+
+    def _tell_once_kept(self, finding: Finding) -> None:
+        self._unkept.append(finding)
+        self._once_kept.append(finding.detection)
 
     def _submit(self, derived: list[Reading], sequence: int) -> None:
         """Hand computed readings to the intake; the position makes a repeat after a crash harmless."""
@@ -427,6 +443,7 @@ class RuleService:
     def _keep(self, page: Page, snapshot: Snapshot) -> None:
         """Write a checkpoint; what cannot be written waits for the next one."""
         submissions, kept = self._submissions[:], False
+        waiting = {id(one.detection) for one in page.findings}
         try:
             _wait_for(submissions)
             self._encode(snapshot)
@@ -441,6 +458,9 @@ class RuleService:
                 self._written = []
                 if kept:
                     self._kept_sequence = page.kept.sequence
+                    self._outbox.extend([one for one in self._once_kept if id(one) in waiting])
+                    self._once_kept = [one for one in self._once_kept if id(one) not in waiting]
+                    self._send()
                 else:
                     self._unkept[:0] = page.findings
                     self._gone[:0] = page.gone

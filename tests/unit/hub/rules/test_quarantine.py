@@ -12,7 +12,7 @@ from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import LogBatch, Reading, SeriesCatalogue
 from gulou.hub.rules import Detection, RuleQuarantined, RuleReleased, RuleService, RuleSettings
 from gulou.hub.rules.engine import engine as engine_module
-from gulou.kernel import Conflict, Denied, NotFound, VirtualClock
+from gulou.kernel import Conflict, Denied, NotFound, Unavailable, VirtualClock
 from gulou.records import Database
 
 S = 1_000_000
@@ -66,6 +66,11 @@ def test_a_rule_over_its_budget_is_put_aside_over_restarts_and_released_by_a_per
     assert (view.quarantined, view.active) == ("budget: 2000 µs per reading, 1500 allowed", 1)
     assert world.service.status()["quarantined"] == ["test/r"]
     world.service.close()
+    aside = world.told.pop(2)  # once it is durable
+    assert (aside.state, aside.entity_type, aside.rule_id, aside.severity) == ("raised", "Rule", "test/r", "yellow")
+    assert "2000 µs" in aside.description["en"]
+    assert "test/r" in aside.headline["zh"]
+    assert world.service.explain(aside.id)[0]["reason"] == view.quarantined
 
     world.begin(world.kit.parse(world.kit.rule(LEVEL)))
     assert world.service.get_rule("test", "r").quarantined == view.quarantined
@@ -73,7 +78,8 @@ def test_a_rule_over_its_budget_is_put_aside_over_restarts_and_released_by_a_per
     with pytest.raises(Denied):
         world.service.release("test", "r", Principal(kind="user", id="x", name="x"))
     world.service.release("test", "r")
-    assert world.kinds[2:] == ["cleared", "RuleReleased"]
+    assert world.kinds[2:] == ["cleared", "RuleReleased", "cleared"]
+    assert world.told.pop().id == aside.id
     assert world.service.get_rule("test", "r").quarantined is None
     world.send(6.0)
     assert world.kinds[4:] == ["raised"]
@@ -99,3 +105,27 @@ def test_only_what_is_put_aside_is_released(world):
     assert caught.value.code == "rules.not_quarantined"
     with pytest.raises(NotFound):
         world.service.release("test", "nothing")
+
+
+def test_people_hear_of_it_once_it_is_durable_and_again_when_it_is_over(world, monkeypatch):
+    checkpoint = world.service._store.checkpoint
+    monkeypatch.setattr(world.service._store, "checkpoint", failing)
+    for level in (1.0, 1.1, 1.2):
+        world.send(level)
+    world.service.close()
+    assert world.kinds == ["RuleQuarantined"]
+    monkeypatch.setattr(world.service._store, "checkpoint", checkpoint)
+    world.service.close()
+    world.service.close()
+    assert world.kinds == ["RuleQuarantined", "raised"]
+    assert [one.state for one in world.service.detections_since(0)] == ["raised"]
+
+    world.begin(world.kit.parse(world.kit.rule(LEVEL.replace("red: 3", "red: 3.5"))))  # changed while all stood still
+    world.service.close()
+    assert world.kinds == ["RuleQuarantined", "raised", "cleared"]
+    assert world.service.status()["quarantined"] == []
+    assert {one.id for one in world.service.detections_since(0)} == {world.told[1].id}
+
+
+def failing(_page):
+    raise Unavailable("rules.store_failed", detail="full")
