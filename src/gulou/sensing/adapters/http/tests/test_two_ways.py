@@ -110,7 +110,7 @@ PLAIN = {
     trie_kernels: ("find_key",),
     reader_module: ("read_lines", "read_json_items"),
     numbers: ("_product", "_scaled"),
-    table: ("hash_bytes", "_slot_of"),
+    table: ("hash_bytes", "_read_32", "_slot_of"),
     times: ("_digits", "_days"),
 }
 
