@@ -81,7 +81,7 @@ class EngineDomain:
             adapters=adapters,
             settings=settings.read("devices", DeviceSettings),
         )
-        context.place_by(placing_by(self.devices))
+        context.place_by(placing_by(self.devices), self.devices.load)
         context.number_by(series)
         self.commands = CommandService(
             database,

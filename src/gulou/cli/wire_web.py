@@ -176,7 +176,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
     keys = LogKeys.read(settings.read("log", LogSettings).encryption_key_file)
     series = SeriesCatalogue(place.log / "series", readonly=True, keys=keys)
     context, history = ground.context(), ground.history(series)
-    context.place_by(placing_by(replica))
+    context.place_by(placing_by(replica), replica.load)
     context.number_by(series)
     follower = LogFollower(place.log, READER, keys=keys)
     traffic = TrafficMeter(series, follower.last_sequence())

@@ -14,6 +14,7 @@ from gulou.connectivity.devices import (
     DeviceDisconnected,
     DeviceQuery,
     DeviceRegistry,
+    DeviceReplica,
 )
 from gulou.kernel.clock import SECOND_US, VirtualClock
 from gulou.kernel.errors import Conflict, Denied, Invalid, NotFound
@@ -278,6 +279,62 @@ def test_presence_survives_and_silence_goes_on_counting(place, registry):
     place.clock.advance(100)
     again.tick(place.clock.now_us())
     assert again.get_device("drain-1").online is False
+
+
+def test_what_was_registered_before_the_start_is_there_when_asked_for(place, registry):
+    registry.create(device("gw", kind="gateway"), ADMIN)
+    for number in range(5):
+        bindings = (star(DRAIN if number < 2 else PUMP, "WaterLevelObserved" if number < 2 else "Pump"),)
+        registry.create(device(f"d{number}", gateway_id="gw", bindings=bindings), ADMIN)
+    registry.seen("d0", place.clock.now_us())
+    registry.stop()
+    again = place.open()
+    assert [again.number_of(f"d{number}") for number in range(5)] == [1, 2, 3, 4, 5]
+    assert again.number_of("d5") is None
+    assert again.children("gw") == ("d0", "d1", "d2", "d3", "d4")
+    assert [(one.kind, one.total, one.online, one.never) for one in again.summary()] == [
+        ("gateway", 1, 0, 1),
+        ("sensor", 5, 1, 4),
+    ]
+    # What is changed, added and removed before anybody has asked for it counts; what was before does not.
+    again.change("d1", {"bindings": (star(PUMP, "Pump"),), "gateway_id": None}, ADMIN)
+    again.delete("d2", ADMIN)
+    again.create(device("d9", kind="actuator", bindings=(star(DRAIN),)), ADMIN)
+    again.delete("d3", ADMIN)
+    again.create(device("d3", bindings=(star(DRAIN),)), ADMIN)
+    again.tick(place.clock.now_us())
+    assert again.device_of(DRAIN) == "d9"
+    assert again.device_of(PUMP) == "d1"
+    again.delete("d9", ADMIN)
+    assert again.device_of(DRAIN) == "d0"
+    again.delete("d0", ADMIN)
+    assert again.device_of(DRAIN) == "d3"
+    assert again.children("gw") == ("d4",)
+    assert again.number_of("d3") == 7
+    found = again.find_registered(["d4", "d2", "d1"])
+    assert [None if one is None else (one[0], one[1].id) for one in found] == [(5, "d4"), None, (2, "d1")]
+    assert [one.id for one in again.list_devices(DeviceQuery()).items] == ["d1", "d3", "d4", "gw"]
+    again.stop()
+
+
+def test_another_process_reads_what_it_is_asked_for_and_hears_of_changes(place, registry):
+    registry.create(device("gw", kind="gateway"), ADMIN)
+    registry.create(device(bindings=(star(DRAIN),), gateway_id="gw"), ADMIN)
+    replica = DeviceReplica(place.database)
+    assert replica.find_device("drain-1").name == "drain-1"
+    assert replica.find_device("nobody") is None
+    assert replica.resolve("drain-1", "waterLevel").property == "waterLevel"
+    assert replica.children("gw") == ("drain-1",)
+    assert [(one.kind, one.total, one.never) for one in replica.summary()] == [("gateway", 1, 1), ("sensor", 1, 1)]
+    generation = replica.generation
+    registry.change("drain-1", {"name": "renamed"}, ADMIN)
+    replica.hear(DeviceChanged(at_us=1, device_id="drain-1", change="updated"))
+    assert replica.generation > generation
+    assert replica.get_device("drain-1").name == "renamed"
+    registry.delete("drain-1", ADMIN)
+    replica.reload()
+    with pytest.raises(NotFound):
+        replica.get_device("drain-1")
 
 
 def test_the_list_shows_presence_after_a_tick(place, registry):

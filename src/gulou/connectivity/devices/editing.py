@@ -53,7 +53,7 @@ class Editor:
             Invalid: ``device.too_many`` or what is wrong with it.
         """
         check_device(device)
-        if self._index.get(device.id) is not None:
+        if device.id in self._index:
             raise Conflict("device.exists", device_id=device.id)
         if len(self._index) + len(planned) >= self._settings.max_devices:
             raise Invalid("device.too_many", limit=self._settings.max_devices)
@@ -85,5 +85,5 @@ class Editor:
 
     def _check_gateway(self, device: Device, planned: Collection[str]) -> None:
         gateway_id = device.gateway_id
-        if gateway_id is not None and self._index.get(gateway_id) is None and gateway_id not in planned:
+        if gateway_id is not None and gateway_id not in self._index and gateway_id not in planned:
             raise Invalid("device.gateway_unknown", device_id=device.id, gateway_id=gateway_id)

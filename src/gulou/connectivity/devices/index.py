@@ -1,21 +1,27 @@
-"""All devices in memory: what the hot path asks is answered without a database."""
+"""Devices in memory: what the hot path asks is answered without a database, but for the first time after a start."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
+import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
+from gulou.connectivity.devices.bound import BoundAtStart
 from gulou.connectivity.devices.model import Binding, Device, KindCount
 from gulou.connectivity.devices.ports import PropertyNames
-from gulou.connectivity.devices.signs import Signs
+from gulou.connectivity.devices.signs import NEVER, OFFLINE, ONLINE, Heads, Signs
 from gulou.kernel.errors import NotFound
 
 _MANY_BINDINGS = 8
 _RESOLVED = 256
 _KEPT_CHANGES = 10_000
+_FIRST = 1_024
 
 
 class KnownDevice:
@@ -25,20 +31,18 @@ class KnownDevice:
         signs: hold its presence, at ``number``.
     """
 
-    __slots__ = ("_current", "_signs", "bound", "connections", "device", "number", "resolved")
+    __slots__ = ("_current", "_signs", "bound", "device", "number", "resolved")
 
-    def __init__(self, device: Device, signs: Signs) -> None:
+    def __init__(self, device: Device, signs: Signs, number: int) -> None:
         self._signs = signs
-        self.number = signs.add(device.online, device.last_seen_at_us or 0)
-        self.connections = 0
+        self.number = number
         self.set(device)
 
     def set(self, device: Device) -> None:
         """Take over a new version of the device; its presence stays."""
         self.device = device
-        self._signs.set_silence(self.number, device.silence_s)
-        self._current = (device, device)
-        self.resolved: dict[str, Binding] = {}
+        self._current: Device | None = None
+        self.resolved: dict[str, Binding] | None = None
         self.bound: frozenset[tuple[str, str]] | None = None
         if len(device.bindings) > _MANY_BINDINGS:
             self.bound = frozenset((binding.entity_id, _covered(binding)) for binding in device.bindings)
@@ -56,10 +60,9 @@ class KnownDevice:
     def current(self) -> Device:
         """Return the device with its presence; the same copy until either changes: it is asked for at each message."""
         device, online, last_seen_us = self.device, self.online, self.last_seen_us or None
-        made_of, made = self._current
-        if made_of is not device or made.online is not online or made.last_seen_at_us != last_seen_us:
-            made = structs.replace(device, online=online, last_seen_at_us=last_seen_us)
-            self._current = (device, made)
+        made = self._current
+        if made is None or made.online is not online or made.last_seen_at_us != last_seen_us:
+            self._current = made = structs.replace(device, online=online, last_seen_at_us=last_seen_us)
         return made
 
     def may_report(self, entity_id: str, property_name: str) -> bool:
@@ -72,29 +75,105 @@ class KnownDevice:
         return False
 
 
-class DeviceIndex:
-    """Devices by id, by entity and by gateway. Written under the registry's lock, read from any thread without one."""
+class DeviceSource(Protocol):
+    """Where devices lie that have not been asked for yet."""
 
-    def __init__(self, knows: PropertyNames | None) -> None:
+    def heads(self) -> Heads:
+        """Return what must be known of all devices at once, the earliest registered first."""
+
+    def find(self, device_ids: Sequence[str]) -> list[Device]:
+        """Return devices by their ids; those that are not there are left out."""
+
+    def bound(self) -> Iterator[list[tuple[str, tuple[str, ...]]]]:
+        """Yield (id, entities that it is bound to) of all devices, some at a time."""
+
+
+class DeviceIndex:
+    """Devices by id, by entity and by gateway. Written under the registry's lock, read from any thread.
+
+    Of a device that was there at the start only its name, its kind, its gateway and its presence are in memory until
+    somebody asks for more: a million of them must not keep a start waiting.
+
+    Args:
+        source: where those lie; None: there are none.
+    """
+
+    def __init__(self, knows: PropertyNames | None, source: DeviceSource | None = None) -> None:
         self._knows = knows
-        self._known: dict[str, KnownDevice] = {}
-        self._by_entity: dict[str, tuple[str, ...]] = {}
-        self._children: dict[str, dict[str, None]] = {}
+        self._source = source
+        self._guard = threading.Lock()
+        self._numbers: dict[str, int] = {}
+        self._ids: list[str | None] = []
         self._by_number: list[KnownDevice | None] = []
+        self._kinds: dict[str, int] = {}
+        self._kind_of: NDArray[np.int32] = np.zeros(_FIRST, np.int32)
+        self._by_entity: dict[str, tuple[str, ...]] = {}
+        self._at_start: BoundAtStart | None = None
+        self._children: dict[str, dict[str, None]] = {}
         self._changes: deque[str] = deque(maxlen=_KEPT_CHANGES)
         self.signs = Signs()
         self.generation = 0
         """Grows with every device that is added, changed or removed."""
+        if source is not None:
+            self._begin(source.heads())
+            self._at_start = BoundAtStart(source, self._numbers)
+
+    def _begin(self, heads: Heads) -> None:
+        """Number what is there."""
+        count = len(heads.ids)
+        self._ids = list(heads.ids)
+        self._numbers = dict(zip(heads.ids, range(count), strict=True))
+        self._by_number = [None] * count
+        kinds = self._kinds
+        self._kind_of = np.array([kinds.setdefault(kind, len(kinds)) for kind in heads.kinds], np.int32)
+        children: dict[str, list[str]] = {}
+        for device_id, gateway_id in zip(heads.ids, heads.gateways, strict=True):
+            if gateway_id is not None:
+                children.setdefault(gateway_id, []).append(device_id)
+        self._children = {gateway_id: dict.fromkeys(ids) for gateway_id, ids in children.items()}
+        self.signs.begin(heads.online, heads.last_seen_us, heads.silence_s)
+        self.generation = count
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._numbers)
+
+    def __contains__(self, device_id: str) -> bool:
+        return device_id in self._numbers
 
     def get(self, device_id: str) -> KnownDevice | None:
-        return self._known.get(device_id)
+        number = self._numbers.get(device_id)
+        if number is None:
+            return None
+        known = self._by_number[number]
+        if known is None:
+            self.load([device_id])
+            known = self._by_number[number]
+        return known
 
-    def by_number(self, number: int) -> KnownDevice | None:
-        """Return the device of a number, or None when it was removed."""
-        return self._by_number[number]
+    def get_many(self, device_ids: Sequence[str]) -> list[KnownDevice | None]:
+        """Return devices by their ids, in that order; None for one that is not there."""
+        self.load(device_ids)
+        return [self.get(one) for one in device_ids]
+
+    def load(self, device_ids: Iterable[str]) -> None:
+        """Have devices in memory that are going to be asked for; quicker than one by one."""
+        numbers, by_number = self._numbers, self._by_number
+        wanted = [one for one in device_ids if (number := numbers.get(one)) is not None and by_number[number] is None]
+        if not wanted or self._source is None:
+            return
+        for device in self._source.find(wanted):
+            with self._guard:  # what was changed or removed meanwhile has been put in its place, or out
+                number = self._numbers.get(device.id)
+                if number is not None and self._by_number[number] is None:
+                    self._by_number[number] = KnownDevice(device, self.signs, number)
+
+    def number_of(self, device_id: str) -> int | None:
+        """Return a device's number, or None."""
+        return self._numbers.get(device_id)
+
+    def id_of(self, number: int) -> str | None:
+        """Return the id of a number's device, or None when it was removed."""
+        return self._ids[number]
 
     def changed_since(self, generation: int) -> tuple[str, ...] | None:
         """Return the ids of what has changed since that generation; None: too many to say."""
@@ -103,33 +182,49 @@ class DeviceIndex:
             return None
         return tuple(self._changes)[-count:] if count > 0 else ()
 
-    def all(self) -> Iterable[KnownDevice]:
-        """Return a snapshot of every device."""
-        return list(self._known.values())
+    def warm(self) -> None:
+        """Read in the background what somebody will ask for."""
+        if self._at_start is not None:
+            self._at_start.begin()
+
+    def close(self) -> None:
+        """Read nothing more in the background."""
+        if self._at_start is not None:
+            self._at_start.close()
 
     def put(self, device: Device) -> KnownDevice:
-        """Add a device, or its new version."""
+        """Add a device, or its new version; the former one was asked for before the new one was written."""
         device = _interned(device)
-        known = self._known.get(device.id)
-        if known is None:
-            known = KnownDevice(device, self.signs)
-            self._by_number.append(known)
-        else:
-            self._unlink(known.device)
-            known.set(device)
+        former = self.get(device.id)
+        with self._guard:
+            if former is None:
+                number = self.signs.add(device.online, device.last_seen_at_us or 0)
+                known = KnownDevice(device, self.signs, number)
+                self._by_number.append(known)
+                self._ids.append(device.id)
+                if number == len(self._kind_of):
+                    self._kind_of = np.concatenate([self._kind_of, np.zeros(max(number, _FIRST), np.int32)])
+                self._numbers[device.id] = number
+            else:
+                known = former
+                self._unlink(known.device)
+                known.set(device)
+        self.signs.set_silence(known.number, device.silence_s)
+        self._kind_of[known.number] = self._kinds.setdefault(device.kind, len(self._kinds))
         for entity_id in {binding.entity_id for binding in device.bindings}:
             self._by_entity[entity_id] = (*self._by_entity.get(entity_id, ()), device.id)
         if device.gateway_id is not None:
             self._children.setdefault(device.gateway_id, {})[device.id] = None
-        self._known[device.id] = known
         self._note_change(device.id)
         return known
 
     def remove(self, device_id: str) -> None:
-        known = self._known.pop(device_id, None)
+        known = self.get(device_id)
         if known is not None:
+            with self._guard:
+                del self._numbers[device_id]
+                self._ids[known.number] = self._by_number[known.number] = None
             self._unlink(known.device)
-            self._by_number[known.number] = None
             self.signs.forget(known.number)
             self._note_change(device_id)
 
@@ -143,20 +238,28 @@ class DeviceIndex:
 
     def resolve(self, device_id: str, channel: str) -> Binding | None:
         """Return what a channel is bound to, its property filled in; a channel's own binding goes before ``*``."""
-        known = self._known.get(device_id)
+        known = self.get(device_id)
         if known is None:
             return None
-        found = known.resolved.get(channel)
+        resolved = known.resolved
+        found = None if resolved is None else resolved.get(channel)
         if found is None:
-            found = self._find_binding(known.device, channel)
-            if found is not None and len(known.resolved) < _RESOLVED:
-                known.resolved[channel] = found
+            found = find_binding(known.device, channel, self._knows)
+            if found is not None and resolved is None:
+                known.resolved = {channel: found}
+            elif found is not None and resolved is not None and len(resolved) < _RESOLVED:
+                resolved[channel] = found
         return found
 
     def device_of(self, entity_id: str, property_name: str | None) -> str | None:
         """Return the device to command about an entity: bound to just the property, else an actuator, else any."""
+        ids = dict.fromkeys(self._by_entity.get(entity_id, ()))
+        if self._at_start is not None:
+            ids |= dict.fromkeys(one for number in self._at_start.find(entity_id) if (one := self._ids[number]))
         candidates = [
-            known for id_ in self._by_entity.get(entity_id, ()) if (known := self._known.get(id_)) is not None
+            known
+            for known in self.get_many(list(ids))
+            if known is not None and any(binding.entity_id == entity_id for binding in known.device.bindings)
         ]
         if property_name is not None:
             candidates = [known for known in candidates if known.may_report(entity_id, property_name)]
@@ -166,22 +269,13 @@ class DeviceIndex:
 
     def counts(self) -> list[KindCount]:
         """Count devices by kind and state."""
-        counted: dict[str, list[int]] = {}
-        for known in self.all():
-            states = counted.setdefault(known.device.kind, [0, 0, 0])
-            states[0 if known.online else 2 if known.online is None else 1] += 1
-        return [KindCount(kind, sum(states), *states) for kind, states in sorted(counted.items())]
-
-    def _find_binding(self, device: Device, channel: str) -> Binding | None:
-        stars: list[Binding] = []
-        for binding in device.bindings:
-            if binding.channel == channel:
-                return structs.replace(binding, property=binding.property or channel)
-            if binding.channel == "*":
-                stars.append(binding)
-        if len(stars) > 1 and self._knows is not None:
-            stars = [binding for binding in stars if _has(self._knows, binding.entity_type, channel)] or stars
-        return structs.replace(stars[0], property=channel) if stars else None
+        with self._guard:
+            numbers = np.fromiter(self._numbers.values(), np.int64, len(self._numbers))
+            kinds = list(self._kinds)
+        online, kind_of = self.signs.online[numbers], self._kind_of[numbers]
+        states = [np.bincount(kind_of[online == state], minlength=len(kinds)) for state in (ONLINE, OFFLINE, NEVER)]
+        made = [KindCount(kind, sum(n), *n) for kind, *n in zip(kinds, *(one.tolist() for one in states), strict=True)]
+        return sorted((one for one in made if one.total), key=lambda one: one.kind)
 
     def _unlink(self, device: Device) -> None:
         for entity_id in {binding.entity_id for binding in device.bindings}:
@@ -195,6 +289,19 @@ class DeviceIndex:
             siblings.pop(device.id, None)
             if not siblings:
                 self._children.pop(device.gateway_id, None)
+
+
+def find_binding(device: Device, channel: str, knows: PropertyNames | None) -> Binding | None:
+    """Return what a channel of a device is bound to, its property filled in; its own binding goes before ``*``."""
+    stars: list[Binding] = []
+    for binding in device.bindings:
+        if binding.channel == channel:
+            return structs.replace(binding, property=binding.property or channel)
+        if binding.channel == "*":
+            stars.append(binding)
+    if len(stars) > 1 and knows is not None:
+        stars = [binding for binding in stars if _has(knows, binding.entity_type, channel)] or stars
+    return structs.replace(stars[0], property=channel) if stars else None
 
 
 def _has(names: PropertyNames, entity_type: str, property_name: str) -> bool:

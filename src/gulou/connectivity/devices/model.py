@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Binding(msgspec.Struct, frozen=True):
+class Binding(msgspec.Struct, frozen=True, gc=False):
     """One channel of a device ↔ one property of one entity.
 
     Args:
@@ -23,7 +23,7 @@ class Binding(msgspec.Struct, frozen=True):
     unit_code: str | None = None
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True):
+class Device(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A registered device.
 
     Args:

@@ -55,6 +55,7 @@ class Provisioner:
     def take(self, part: list[Line]) -> list[BulkLine]:
         """Check the lines of a part, write the good ones in one transaction, and say what became of each."""
         plan = _Plan()
+        self._index.load(fields.id for _, fields in part if isinstance(fields, BulkFields))
         lines = [self._take_line(plan, number, fields) for number, fields in part]
         if self._dry_run:
             self._would_exist.update(plan.created)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ from gulou.connectivity.devices.ports import AuditTrail, CredentialKeeper, Prope
 from gulou.connectivity.devices.presence import Presence
 from gulou.connectivity.devices.provisioning import Provisioner, make_report
 from gulou.connectivity.devices.settings import DeviceSettings
-from gulou.connectivity.devices.store_sql import delete_row, insert_rows, list_page, load_all, update_rows
+from gulou.connectivity.devices.store_sql import SqlDevices, delete_row, insert_rows, list_all, list_page, update_rows
 from gulou.connectivity.outbox import Outbox
 from gulou.kernel.clock import Clock
 from gulou.kernel.errors import Conflict, Invalid, NotFound
@@ -37,7 +37,8 @@ _BULK_CHUNK = 500
 class DeviceRegistry:
     """Registers devices and answers the hot path from memory. Safe from any thread.
 
-    This process is the only writer of the device table.
+    This process is the only writer of the device table. What was registered before its start is read when it is first
+    asked for.
 
     Args:
         knows: tells which type has which property; None: anything may be bound, and ``*`` bindings to entities of
@@ -64,11 +65,9 @@ class DeviceRegistry:
         self._settings = settings or DeviceSettings()
         self._outbox = Outbox(bus)
         self._writing = threading.RLock()
-        self._index = DeviceIndex(knows)
+        self._index = DeviceIndex(knows, SqlDevices(database))
         self._editor = Editor(self._index, clock, self._settings, knows=knows, adapters=adapters)
         self._presence = Presence(self._index, database, bus, clock, self._settings)
-        for device in load_all(database):
-            self._index.put(device)
 
     # --- changed by people and programs -------------------------------------------------------------------------
 
@@ -149,8 +148,10 @@ class DeviceRegistry:
                 self._audit.record(
                     principal, "device.deleted", "device", device_id, _details(device), connection=connection
                 )
+            number = self._index.number_of(device_id)
             self._index.remove(device_id)
-            self._presence.forget(device_id)
+            if number is not None:
+                self._presence.forget(number)
             self._announce(device_id, "deleted")
         self._outbox.flush()
 
@@ -239,8 +240,12 @@ class DeviceRegistry:
 
     def find_registered(self, device_ids: Sequence[str]) -> list[tuple[int, Device] | None]:
         """Return of each device its number and what was registered, its presence perhaps an old one; None: unknown."""
-        get = self._index.get
-        return [None if (known := get(one)) is None else (known.number, known.device) for one in device_ids]
+        found = self._index.get_many(device_ids)
+        return [None if known is None else (known.number, known.device) for known in found]
+
+    def load(self, device_ids: Iterable[str]) -> None:
+        """Have devices in memory that are going to be asked for one by one."""
+        self._index.load(device_ids)
 
     def list_devices(self, query: DeviceQuery) -> DevicePage:
         """Return a page; quick at 100,000 devices. A device's last word may be a minute older here than it is.
@@ -249,6 +254,7 @@ class DeviceRegistry:
             Invalid: ``device.page_limit``, ``device.sort_unknown``, ``device.cursor_malformed``.
         """
         page = list_page(self._database, query)
+        self._index.load(device.id for device in page.items)
         return structs.replace(page, items=tuple(self.find_device(device.id) or device for device in page.items))
 
     def summary(self) -> list[KindCount]:
@@ -262,12 +268,12 @@ class DeviceRegistry:
             departments: only their devices, and those that belong to none; None: all.
         """
         columns = [field for field in FIELDS if field != "labels"]
-        devices = [known.device for known in self._index.all()]
+        devices = list(list_all(self._database))
         if departments is not None:
             devices = [one for one in devices if one.department is None or one.department in departments]
         labels = sorted({name for device in devices for name in device.labels})
         yield _csv_line([*columns, *(f"labels.{name}" for name in labels)])
-        for device in sorted(devices, key=lambda device: device.id):
+        for device in devices:
             cells = [_cell(getattr(device, field)) for field in columns]
             yield _csv_line([*cells, *(device.labels.get(name, "") for name in labels)])
 
@@ -304,8 +310,7 @@ class DeviceRegistry:
 
     def number_of(self, device_id: str) -> int | None:
         """Return a device's number, which no other device will ever have while this process lives; None: unknown."""
-        known = self._index.get(device_id)
-        return None if known is None else known.number
+        return self._index.number_of(device_id)
 
     @property
     def generation(self) -> int:
@@ -330,10 +335,12 @@ class DeviceRegistry:
 
     def tick(self, now_us: int) -> None:
         """Find silent devices and write presence down."""
+        self._index.warm()
         self._presence.tick(now_us)
 
     def stop(self) -> None:
         """Write presence down."""
+        self._index.close()
         self._presence.flush()
 
     def _announce(self, device_id: str, change: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,23 @@ from gulou.kernel.clock import SECOND_US
 
 _FIRST = 1_024
 NEVER, OFFLINE, ONLINE = -1, 0, 1
+
+
+class Heads(msgspec.Struct, frozen=True):
+    """What is known of every device from the start on, as columns.
+
+    Args:
+        online: int8, ``NEVER``, ``OFFLINE`` or ``ONLINE``.
+        last_seen_us: int64, µs since the Unix epoch; 0 before the first word.
+        silence_s: int64, s.
+    """
+
+    ids: tuple[str, ...]
+    kinds: tuple[str, ...]
+    gateways: tuple[str | None, ...]
+    online: Any
+    last_seen_us: Any
+    silence_s: Any
 
 
 class Signs:
@@ -31,6 +50,15 @@ class Signs:
         self.online: NDArray[np.int8] = np.full(_FIRST, NEVER, np.int8)
         self.silence_us: NDArray[np.int64] = np.zeros(_FIRST, np.int64)
         self.heard: NDArray[np.bool_] = np.zeros(_FIRST, np.bool_)
+
+    def begin(self, online: NDArray[np.int8], last_seen_us: NDArray[np.int64], silence_s: NDArray[np.int64]) -> None:
+        """Give the devices that are there at the start their numbers, from 0 on."""
+        room = max(_FIRST - len(online), 0)
+        self.count = len(online)
+        self.online = np.concatenate([online, np.full(room, NEVER, np.int8)])
+        self.last_seen_us = np.concatenate([last_seen_us, np.zeros(room, np.int64)])
+        self.silence_us = np.concatenate([silence_s * SECOND_US, np.zeros(room, np.int64)])
+        self.heard = np.zeros(len(self.online), np.bool_)
 
     def add(self, online: bool | None, last_seen_us: int) -> int:
         """Give a new device its number."""

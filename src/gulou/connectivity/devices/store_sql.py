@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import SQLAlchemyError
 
-from gulou.connectivity.devices.model import Binding, Device, DevicePage, DeviceQuery
+from gulou.connectivity.devices.model import Binding, Device, DevicePage, DeviceQuery, KindCount
+from gulou.connectivity.devices.signs import Heads
 from gulou.connectivity.devices.tables import NEVER, OFFLINE, ONLINE, devices
-from gulou.kernel.errors import Invalid
+from gulou.kernel.errors import Invalid, Unavailable
 from gulou.records import Database
 
 _MAX_PAGE = 1_000
@@ -19,13 +22,98 @@ _SEARCH_LENGTH = 4_000
 _SORTS = {"id": devices.c.id, "name": devices.c.name, "last_seen": devices.c.last_seen_at_us}
 _bindings = msgspec.json.Decoder(tuple[Binding, ...])
 _labels = msgspec.json.Decoder(dict[str, str])
+_BY_ONE = 1
+"""The states of ``Signs`` are by so much smaller than those of the table."""
+_AT_ONCE = 500
+_AT_A_TIME = 2_000
 
 
-def load_all(database: Database) -> Iterator[Device]:
-    """Yield every device; at start."""
+class _Bound(msgspec.Struct, gc=False):
+    entity_id: str
+
+
+_entities = msgspec.json.Decoder(tuple[_Bound, ...])
+_HEADS = select(
+    devices.c.id,
+    devices.c.kind,
+    devices.c.gateway_id,
+    devices.c.presence,
+    devices.c.last_seen_at_us,
+    devices.c.silence_s,
+)
+_BOUND = select(devices.c.id, devices.c.bindings).order_by(devices.c.id)
+_ALL = select(devices).order_by(devices.c.id)
+
+
+class SqlDevices:
+    """The devices of the records, for an index that asks for them when it needs them. See ``DeviceSource``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def heads(self) -> Heads:
+        """Return what must be known of all devices at once, the earliest registered first."""
+        found = (
+            _HEADS
+            if self._database.url.startswith("sqlite")
+            else _HEADS.order_by(devices.c.created_at_us, devices.c.id)
+        )
+        with self._database.reading() as connection:
+            result: Any = connection.execute(found)
+            rows = result.cursor.fetchall()  # plain tuples: a million rows of SQLAlchemy's take seconds
+            result.close()
+        ids, kinds, gateways, presence, seen, silence = zip(*rows, strict=True) if rows else ((),) * 6
+        online = np.array(presence, np.int8) - np.int8(_BY_ONE)
+        return Heads(ids, kinds, gateways, online, np.array(seen, np.int64), np.array(silence, np.int64))
+
+    def find(self, device_ids: Sequence[str]) -> list[Device]:
+        """Return devices by their ids, in no order; those that are not there are left out."""
+        found: list[Device] = []
+        with self._database.reading() as connection:
+            for begin in range(0, len(device_ids), _AT_ONCE):
+                some = device_ids[begin : begin + _AT_ONCE]
+                rows = connection.execute(select(devices).where(devices.c.id.in_(some))).mappings()
+                found += [_from_row(row) for row in rows]
+        return found
+
+    def bound(self) -> Iterator[list[tuple[str, tuple[str, ...]]]]:
+        """Yield (id, entities that it is bound to) of all devices, some at a time."""
+        last = ""
+        while True:
+            some = _BOUND.where(devices.c.id > last).limit(_AT_A_TIME)
+            try:
+                with self._database.reading() as connection:
+                    rows = connection.execute(some).all()
+            except SQLAlchemyError as error:  # closed meanwhile
+                raise Unavailable("records.unavailable", detail=str(error)[:200]) from error
+            if not rows:
+                return
+            yield [(device_id, tuple({one.entity_id for one in _entities.decode(text)})) for device_id, text in rows]
+            last = rows[-1][0]
+
+
+def list_all(database: Database) -> Iterator[Device]:
+    """Yield every device, by id, as it was last written."""
     with database.reading() as connection:
-        for row in connection.execute(select(devices)).mappings():
+        for row in connection.execution_options(yield_per=1_000).execute(_ALL).mappings():
             yield _from_row(row)
+
+
+def count_states(database: Database) -> list[KindCount]:
+    """Count devices by kind and state, as it was last written."""
+    query = select(devices.c.kind, devices.c.presence, func.count()).group_by(devices.c.kind, devices.c.presence)
+    counted: dict[str, list[int]] = {}
+    with database.reading() as connection:
+        for kind, presence, count in connection.execute(query):
+            counted.setdefault(kind, [0, 0, 0])[(ONLINE, OFFLINE, NEVER).index(presence)] = count
+    return [KindCount(kind, sum(states), *states) for kind, states in sorted(counted.items())]
+
+
+def list_children(database: Database, gateway_id: str) -> tuple[str, ...]:
+    """Return the ids of the devices that speak through a gateway, in the order of registration."""
+    query = select(devices.c.id).where(devices.c.gateway_id == gateway_id)
+    with database.reading() as connection:
+        return tuple(connection.execute(query.order_by(devices.c.created_at_us, devices.c.id)).scalars())
 
 
 def find_one(database: Database, device_id: str) -> Device | None:
@@ -54,9 +142,9 @@ def delete_row(connection: Connection, device_id: str) -> None:
     connection.execute(delete(devices).where(devices.c.id == device_id))
 
 
-def update_presence(connection: Connection, present: Iterable[tuple[str, bool | None, int]]) -> None:
-    """Write (id, online, last seen µs) of devices."""
-    rows = [{"which": id_, "presence": _state(online), "last_seen_at_us": seen} for id_, online, seen in present]
+def update_presence(connection: Connection, present: Iterable[tuple[str, int, int]]) -> None:
+    """Write (id, state as ``Signs.online`` has it, last seen µs) of devices."""
+    rows = [{"which": id_, "presence": state + _BY_ONE, "last_seen_at_us": seen} for id_, state, seen in present]
     if rows:
         connection.execute(update(devices).where(devices.c.id == bindparam("which")), rows)
 

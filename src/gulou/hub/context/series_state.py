@@ -256,6 +256,15 @@ class SeriesState:
             arrays["stamp"][number] = stamp
             arrays["state"][number] = BOUND
 
+    def bind_new(self, numbers: list[int], stamps: list[int]) -> None:
+        """Let any rows of series in of which nothing is known, but for those before a stamp each."""
+        arrays = self._arrays
+        with self._changing():
+            arrays["observed_us"][numbers] = EARLIEST
+            arrays["modified_us"][numbers] = 0
+            arrays["stamp"][numbers] = stamps
+            arrays["state"][numbers] = BOUND
+
     def release(self, number: int, stamp: int) -> None:
         """Hand a series' value over to its entity, or forget it; rows with an earlier stamp are kept out."""
         with self._changing():

@@ -169,6 +169,21 @@ class SeriesValues:
             stamp = max(default.stamp, tombstone)
             self._state.bind(number, default.observed_at_us, default.modified_at_us, stamp)
 
+    def bind_all(self, numbers: list[int], tombstones: dict[str, int]) -> None:
+        """Bind many series, see ``bind``; those of which nothing is known yet in one go."""
+        new, stamps = [], []
+        by_id = self._entities.by_id
+        for number, series in zip(numbers, self._catalogue.get_many(numbers), strict=True):
+            entity_id = series.entity_id
+            tombstone = tombstones.get(entity_id, 0) if tombstones else 0
+            entity = by_id.get(entity_id)
+            if entity is None or series.property not in entity.attributes:
+                new.append(number)
+                stamps.append(tombstone)
+            else:
+                self.bind(number, tombstone)
+        self._state.bind_new(new, stamps)
+
     def group_of(self, series: Series) -> Group:
         """Return the group of a series; of its type and property as they are defined now."""
         key = series.entity_type, series.property
@@ -221,6 +236,27 @@ class SeriesValues:
         self._state.array("created_us")[number] = entity.created_at_us
         self.place(entity, [number])
         return entity, series, not entity.is_plain
+
+    def settle_all(self, numbers: list[int], received_us: int) -> list[tuple[Entity, Series, bool]]:
+        """Settle many series, see ``settle``; those that make an entity in one go."""
+        settled: list[tuple[Entity, Series, bool]] = []
+        new: list[int] = []
+        groups: list[int] = []
+        by_id, add, first = self._entities.by_id, self._entities.add_bare, self._first_shape
+        for number, series in zip(numbers, self._catalogue.get_many(numbers), strict=True):
+            if series.entity_id in by_id:
+                settled.append(self.settle(number, received_us))
+                continue
+            group = self.group_of(series)
+            shape = first.with_instances(group.property, group.instances)
+            entity = Entity(series.entity_id, group.types, shape, received_us, received_us)
+            add(entity)
+            new.append(number)
+            groups.append(group.number)
+            settled.append((entity, series, False))
+        self._state.array("created_us")[new] = received_us
+        self._state.array("group")[new] = groups
+        return settled
 
     def _put_template(self, entity: Entity, group: Group) -> None:
         name, present = group.property, entity.attributes.get(group.property, ())

@@ -90,6 +90,7 @@ class ContextService:
         self._threads: list[threading.Thread] = []
         self._error: GulouError | None = None
         self._place_of: PlaceOf | None = None
+        self._load: Callable[[Sequence[str]], None] | None = None
         self._written: Callable[[str, tuple[str, ...]], None] | None = None
         self._unplaced: dict[str, list[int]] = {}  # device → series of entities that have no place yet
         self._interests = Interests([Interest()])
@@ -100,13 +101,15 @@ class ContextService:
         if bus is not None:
             bus.subscribe(DeviceChanged, self._on_device, name="context.places", bound=100_000, lossless=False)
 
-    def place_by(self, place_of: PlaceOf) -> None:
+    def place_by(self, place_of: PlaceOf, load: Callable[[Sequence[str]], None] | None = None) -> None:
         """Give an entity that has no place the one of the device that reports it. Call it before ``start``.
 
         Args:
             place_of: (device id, entity id) → longitude and latitude in degrees, WGS 84, or None.
+            load: takes the ids of devices of which that is going to be asked, where many at once are quicker.
         """
         self._place_of = place_of
+        self._load = load
 
     def tell_writes(self, written: Callable[[str, tuple[str, ...]], None]) -> None:
         """Tell of each entity that is written or deleted directly, at once; call it before ``start``.
@@ -419,14 +422,15 @@ class ContextService:
         fresh, found = take(columns, stamp, received_us, telling=self._telling)
         if len(fresh):
             rows = columns.take(fresh.astype(np.intp))
-            for number in np.unique(rows.series).tolist():
-                tombstone = self._tombstones.get(self._catalogue.get(number).entity_id, 0)
-                self._values.bind(number, tombstone)
+            self._values.bind_all(np.unique(rows.series).tolist(), self._tombstones)
             found += take(rows, stamp, received_us, telling=self._telling)[1]
-        for number in found:
-            entity, series, is_mixed = self._values.settle(number, received_us)
-            if series.device_id is not None and self._place_of is not None and LOCATION not in entity.attributes:
-                is_mixed = self._place(entity, series.device_id, number, stamp) or is_mixed
+        settled = self._values.settle_all(found, received_us) if found else []
+        if settled and self._load is not None:
+            self._load([one.device_id for entity, one, _ in settled if one.device_id and _is_nowhere(entity)])
+        for number, (entity, series, was_mixed) in zip(found, settled, strict=True):
+            is_mixed = was_mixed
+            if series.device_id is not None and self._place_of is not None and _is_nowhere(entity):
+                is_mixed = self._place(entity, series.device_id, number, stamp) or was_mixed
             if entity.id in self._interests.ids:
                 self._state.array("watched")[number] = 1
             if is_mixed:
@@ -594,3 +598,7 @@ class ContextService:
                 if self._error is None:
                     logger.error("context: %s", error)
                 self._error = error
+
+
+def _is_nowhere(entity: Entity) -> bool:
+    return LOCATION not in entity.attributes
