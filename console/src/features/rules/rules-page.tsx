@@ -12,6 +12,8 @@ import { EmptyState, ErrorState, problemText } from "~/shared/ui/states";
 type RuleView = Schemas["RuleView"];
 type PackView = Schemas["PackView"];
 
+const PILLS: Record<string, string> = { active: "pill good", quarantined: "pill bad" };
+
 /** Packs and the rules that they bring. */
 export function RulesPage() {
   const { t, i18n } = useTranslation();
@@ -47,9 +49,9 @@ export function RulesPage() {
       key: "state",
       width: 130,
       render: (_, rule) => (
-        <span className={rule.state === "active" ? "pill good" : "pill bad"} title={rule.reason ?? undefined}>
-          <Icon name={rule.state === "active" ? "check" : "warning"} size={13} />
-          {rule.state === "active" ? t("rules.active") : t("rules.quarantined")}
+        <span className={PILLS[rule.state] ?? "pill"} title={rule.reason ?? undefined}>
+          {rule.state !== "disabled" && <Icon name={rule.state === "active" ? "check" : "warning"} size={13} />}
+          {t(`rules.${rule.state}`, { defaultValue: rule.state })}
         </span>
       ),
     },
@@ -152,6 +154,37 @@ function PackCard({ pack, chosen, onChoose }: { pack: PackView; chosen: boolean;
   );
 }
 
+/** Why a rule judges nothing, and the way back. */
+function PutAside({ rule }: { rule: RuleView }) {
+  const { t } = useTranslation();
+  const { message } = App.useApp();
+  const client = useQueryClient();
+  const mayRelease = useMay("rule.write");
+  const [pack = "", name = ""] = rule.id.split("/");
+  const release = useMutation({
+    mutationFn: () => answer(api.POST("/api/v1/rules/{pack}/{rule}/release", { params: { path: { pack, rule: name } } })),
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: ["rules"] });
+      void message.success(t("rules.released"));
+    },
+    onError: (error) => void message.error(problemText(error, t)),
+  });
+  return (
+    <div style={{ display: "grid", gap: 8 }} data-testid="put-aside">
+      <p style={{ color: "var(--bad)" }}>
+        {t("rules.put_aside")} <span className="mono">{rule.reason}</span>
+      </p>
+      {mayRelease ? (
+        <button type="button" className="button small" style={{ justifySelf: "start" }} disabled={release.isPending} onClick={() => release.mutate()}>
+          {t("rules.release")}
+        </button>
+      ) : (
+        <p className="muted">{t("rules.release_by")}</p>
+      )}
+    </div>
+  );
+}
+
 function RuleDrawer({ id, onClose }: { id: string | undefined; onClose: () => void }) {
   const { t, i18n } = useTranslation();
   const [pack = "", rule = ""] = (id ?? "").split("/");
@@ -165,7 +198,7 @@ function RuleDrawer({ id, onClose }: { id: string | undefined; onClose: () => vo
       {error && <ErrorState error={error} />}
       {data && (
         <div style={{ display: "grid", gap: 14 }} data-testid="rule-detail">
-          {data.reason && <p style={{ color: "var(--bad)" }}>{data.reason}</p>}
+          {data.state === "quarantined" && <PutAside rule={data} />}
           <dl className="facts">
             <dt>{t("rules.file")}</dt>
             <dd className="mono">{data.file ?? "–"}</dd>
