@@ -1,6 +1,11 @@
 """A command's life, its time-outs, its effects, and what a restart leaves of it."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -539,6 +544,84 @@ def test_an_issued_command_can_be_taken_back_answered_and_waits_like_any_other(p
     post.pass_time(11)
     assert [one.id for one in post.sender.sent] == ["b", "c", "c"]
     assert post.records() == [("a", "cancelled"), ("b", "acknowledged"), ("c", "sent")]
+
+
+@pytest.fixture
+def disk(post, monkeypatch):
+    """A disk that a test stops (``disk.go.clear()``); ``disk.asked`` is set once somebody waits for it."""
+    disk = SimpleNamespace(go=Event(), asked=Event(), refuses=False)
+    transaction = post.database.transaction
+
+    @contextmanager
+    def slow(**named):
+        disk.asked.set()
+        assert disk.go.wait(20)
+        if disk.refuses:
+            raise Unavailable("records.unavailable", detail="full")
+        with transaction(**named) as connection:
+            yield connection
+
+    disk.go.set()
+    monkeypatch.setattr(post.database, "transaction", slow)
+    yield disk
+    disk.go.set()
+
+
+def cancelled_slowly(post, disk, pool):
+    """Begin to take command ``a`` back, on a disk that does not answer yet."""
+    post.sender.reached = False
+    post.issue("a", expires_in_s=60)
+    post.commands.stop()  # it has its record
+    disk.go.clear()
+    disk.asked.clear()
+    cancelling = pool.submit(post.commands.cancel, "a", ADMIN)
+    assert disk.asked.wait(20)
+    post.sender.reached = True
+    return cancelling
+
+
+def test_issuing_does_not_wait_for_the_disk_of_who_takes_back(post, disk):
+    with ThreadPoolExecutor() as pool:
+        cancelling = cancelled_slowly(post, disk, pool)
+        assert pool.submit(post.commands.device_available, "pump-1").result(20) is None
+        post.commands.acknowledge("a", True, None, post.clock.now_us())
+        writing = pool.submit(post.issue, "b")  # this bus records on the publisher's thread
+        while [one.id for one in post.sender.sent] != ["b"]:
+            assert not writing.done()
+            time.sleep(0.001)
+        disk.go.set()
+        assert cancelling.result(20).state == "cancelled"
+        writing.result(20)
+    assert post.records() == [("a", "cancelled"), ("b", "sent")]
+    assert post.commands.active_count() == 1
+
+
+def test_what_cannot_be_taken_back_goes_on(post, disk):
+    with ThreadPoolExecutor() as pool:
+        cancelling = cancelled_slowly(post, disk, pool)
+        disk.refuses = True
+        disk.go.set()
+        with pytest.raises(Unavailable):
+            cancelling.result(20)
+    disk.refuses = False
+    post.commands.device_available("pump-1")
+    assert [one.id for one in post.sender.sent] == ["a"]
+    assert post.states()[-1] == "sent"
+
+
+def test_what_expires_while_it_cannot_be_taken_back_expires_afterwards(post, disk):
+    with ThreadPoolExecutor() as pool:
+        cancelling = cancelled_slowly(post, disk, pool)
+        disk.refuses = True
+        post.clock.advance(61)
+        ticking = pool.submit(post.commands.tick, post.clock.now_us())
+        disk.go.set()
+        with pytest.raises(Unavailable):
+            cancelling.result(20)
+        ticking.exception(20)  # it may have had its turn before or after
+    disk.refuses = False
+    post.pass_time(1)
+    assert post.states()[-1] == "expired"
 
 
 @pytest.mark.parametrize("number_first", [True, False])

@@ -46,6 +46,10 @@ class ActiveCommands:
             if command is not None and due_of(command) == due_us:
                 yield command
 
+    def remind(self, command: Command) -> None:
+        """Let ``take_due`` yield a command again that it has yielded in vain."""
+        heapq.heappush(self._due, (due_of(command), command.id))
+
     def put(self, command: Command) -> None:
         """Add, or replace by a newer state; one that has ended is removed."""
         before = self._commands.get(command.id)

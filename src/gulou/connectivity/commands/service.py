@@ -89,6 +89,7 @@ class CommandService:
         self._dirty: dict[str, Command] = {}
         self._unrecorded: dict[str, _Issued] = {}
         self._recording = threading.Lock()
+        self._cancelling: set[str] = set()  # nothing happens to these until it is written that they are cancelled
         self._known = OrderedDict.fromkeys(recent_ids(database, self._settings.remembered))
         self._durable = self._applied = load_position(database, self.name)
         self._retry_due_us = 0
@@ -166,23 +167,45 @@ class CommandService:
             NotFound: ``command.unknown``.
             Conflict: ``command.not_waiting``: it was sent or has ended.
         """
-        self._write()  # so that it has a record
-        with self._recording, self._guard:
+        with self._recording:
+            self._write_now()  # so that it has a record
             command = self.get_command(command_id)
             device = self._devices.find_device(command.device_id)
             principal.require("device.command", None if device is None else device.department)
-            if command.state != "requested":
-                raise Conflict("command.not_waiting", id=command_id, state=command.state)
-            ended = self._change(command, "cancelled", reason="command.cancelled", ended=True)
-            with self._database.transaction(urgent=True) as connection:
-                update_commands(connection, [ended])
-                details = {"device_id": command.device_id, "name": command.name}
-                self._audit.record(
-                    principal, "command.cancelled", "command", command_id, details, connection=connection
-                )
-            self._dirty.pop(command_id, None)
+            with self._guard:  # only for the change: what is issued meanwhile does not wait for the disk
+                command = self.get_command(command_id)
+                if command.state != "requested":
+                    raise Conflict("command.not_waiting", id=command_id, state=command.state)
+                self._cancelling.add(command_id)
+            try:
+                ended = self._record_cancelled(command, principal)
+            except BaseException:
+                self._go_on(command_id)
+                raise
+            with self._guard:
+                self._cancelling.discard(command_id)
+                self._active.put(ended)
+                self._dirty.pop(command_id, None)
+                self._outbox.add(CommandChanged(at_us=ended.ended_at_us or 0, command=ended))
         self._outbox.flush()
         return ended
+
+    def _record_cancelled(self, command: Command, principal: Principal) -> Command:
+        ended = structs.replace(
+            command, state="cancelled", reason="command.cancelled", ended_at_us=self._clock.now_us()
+        )
+        details = {"device_id": command.device_id, "name": command.name}
+        with self._database.transaction(urgent=True) as connection:
+            update_commands(connection, [ended])
+            self._audit.record(principal, "command.cancelled", "command", command.id, details, connection=connection)
+        return ended
+
+    def _go_on(self, command_id: str) -> None:
+        """Take a command up again that could not be cancelled; it is sent at its next chance."""
+        with self._guard:
+            self._cancelling.discard(command_id)
+            if (command := self._active.get(command_id)) is not None:
+                self._active.remind(command)
 
     def get_command(self, command_id: str) -> Command:
         """Return a command as it stands. Raises NotFound ``command.unknown``."""
@@ -218,7 +241,7 @@ class CommandService:
         """
         with self._guard:
             command = self.get_command(command_id)
-            if command.ended_at_us is not None or command.state == "acknowledged":
+            if command.ended_at_us is not None or command.state == "acknowledged" or command_id in self._cancelling:
                 return command
             reason = (detail or "")[:256] or None
             if not ok:
@@ -344,6 +367,8 @@ class CommandService:
         return changed
 
     def _try_send(self, command: Command) -> bool:
+        if command.id in self._cancelling:
+            return False
         device = self._devices.find_device(command.device_id)
         if device is None:
             self._change(command, "failed", reason="device.unknown", ended=True)
@@ -361,7 +386,7 @@ class CommandService:
 
     def _look_at(self, command: Command, now_us: int) -> None:
         if command.state == "requested":
-            if now_us >= command.expires_at_us:
+            if now_us >= command.expires_at_us and command.id not in self._cancelling:
                 self._change(command, "expired", reason="command.expired", ended=True)
         elif command.state == "sent" and _passed(command.sent_at_us, command.acknowledge_within_s, now_us):
             self._send_again(command)
@@ -381,35 +406,37 @@ class CommandService:
     def _observe(self, reading: Reading) -> None:
         with self._guard:
             for command in self._active.expecting(reading.entity_id, reading.property):
-                if _shows(command, reading):
+                if _shows(command, reading) and command.id not in self._cancelling:
                     noted = structs.replace(command, effect_seen_at_us=reading.observed_at_us)
                     self._change(noted, "effect_seen", ended=True)
 
     def _write(self, position: int | None = None) -> None:
         """Write what changed. The lock is not held while the disk works: commands go out meanwhile."""
         with self._recording:
-            with self._guard:
-                issued, changed = dict(self._unrecorded), dict(self._dirty)
-                moved = position is not None and position > self._durable
-                if not issued and not changed and not moved:
-                    return
-                stand = {one: self._active.get(one) or changed.get(one) or held.command for one, held in issued.items()}
-            with self._database.transaction(urgent=True) as connection:
-                there = recorded(connection, list(issued))
-                new = [held for one, held in issued.items() if one not in there]
-                insert_commands(connection, [(stand[one.command.id], one.department) for one in new])
-                self._audit.record_all([one.draft for one in new], connection)
-                ended = {one for one, has_ended in there.items() if has_ended}
-                inserted = issued.keys() - there.keys()
-                update_commands(
-                    connection, [command for one, command in changed.items() if one not in inserted | ended]
-                )
-                if position is not None and moved:
-                    save_position(connection, self.name, position)
-            with self._guard:
-                self._forget_written(issued, changed, ended)
-                if position is not None and moved:
-                    self._durable = position
+            self._write_now(position)
+
+    def _write_now(self, position: int | None = None) -> None:
+        """See ``_write``; with ``_recording`` held."""
+        with self._guard:
+            issued, changed = dict(self._unrecorded), dict(self._dirty)
+            moved = position is not None and position > self._durable
+            if not issued and not changed and not moved:
+                return
+            stand = {one: self._active.get(one) or changed.get(one) or held.command for one, held in issued.items()}
+        with self._database.transaction(urgent=True) as connection:
+            there = recorded(connection, list(issued))
+            new = [held for one, held in issued.items() if one not in there]
+            insert_commands(connection, [(stand[one.command.id], one.department) for one in new])
+            self._audit.record_all([one.draft for one in new], connection)
+            ended = {one for one, has_ended in there.items() if has_ended}
+            inserted = issued.keys() - there.keys()
+            update_commands(connection, [command for one, command in changed.items() if one not in inserted | ended])
+            if position is not None and moved:
+                save_position(connection, self.name, position)
+        with self._guard:
+            self._forget_written(issued, changed, ended)
+            if position is not None and moved:
+                self._durable = position
 
     def _forget_written(self, issued: dict[str, _Issued], changed: dict[str, Command], ended: set[str]) -> None:
         for command_id in issued:
