@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import httpx
 import msgspec
 
 from gulou.api.addresses import INGEST_PREFIX
+from gulou.connectivity.bridge import socket_address
 from gulou.kernel.messages import render
 
 _MOST = 1_000
@@ -30,6 +32,7 @@ class IngestRelay:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._held = ExitStack()  # the way to a socket whose path is long, as long as this process is
         self._client: httpx.AsyncClient | None = None
         self._under_way = 0
 
@@ -89,7 +92,8 @@ class IngestRelay:
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
             limits = httpx.Limits(max_connections=_MOST, max_keepalive_connections=32, keepalive_expiry=30.0)
-            transport = httpx.AsyncHTTPTransport(uds=str(self._path), limits=limits)
+            address = self._held.enter_context(socket_address(self._path))
+            transport = httpx.AsyncHTTPTransport(uds=address, limits=limits)
             self._client = httpx.AsyncClient(transport=transport, timeout=_TIMES, trust_env=False)
             self._client.headers.clear()
         return self._client

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +17,15 @@ from typing import IO, Any
 
 import msgspec
 
+from gulou.connectivity.bridge import socket_address
 from gulou.kernel.errors import Conflict, Fault, Invalid
 
 LAYOUT = 1
 _DEFAULT = "gulou-data"
 _ORPHANS_END_WITHIN_S = 45.0
+_LARGE_BYTES = 64 << 20
+_LATER_S = 30.0
+_log = logging.getLogger(__name__)
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -169,14 +175,15 @@ class Place:
         """Open a socket file for processes of this user; one that a killed process left is replaced.
 
         Raises:
-            Invalid: ``data.path_too_long``.
+            Invalid: ``data.path_too_long``: not on Linux.
         """
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.unlink(missing_ok=True)
         door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            door.bind(str(path))
+            with socket_address(path) as address:
+                door.bind(address)
         except OSError as error:
             door.close()
             raise Invalid("data.path_too_long", path=str(path), detail=str(error)) from None
@@ -194,7 +201,10 @@ class Place:
             yield
 
     def check_records(self, supervisor: int | None = None) -> None:
-        """Raise Fault ``data.damaged`` when the record store is not sound; takes a moment on a large one.
+        """Raise Fault ``data.damaged`` when the record store is not sound.
+
+        A large one is only opened before a start, and looked through while the platform serves: that takes 10 s a GB.
+        What is found then is logged as an error.
 
         Args:
             supervisor: process id of who started this process; looked at once for all that it starts.
@@ -205,18 +215,28 @@ class Place:
         if supervisor is not None:
             if checked.exists() and checked.read_text(encoding="ascii") == str(supervisor):
                 return
-            self._check_records()
+            is_large = self.records.stat().st_size > _LARGE_BYTES
+            self._check_records("schema_version" if is_large else "quick_check(1)")
             checked.write_text(str(supervisor), encoding="ascii")
+            if is_large:
+                threading.Thread(target=self._check_later, name="records-check", daemon=True).start()
             return
         self._check_records()
 
-    def _check_records(self) -> None:
+    def _check_later(self) -> None:
+        time.sleep(_LATER_S)
+        try:
+            self._check_records()
+        except Fault as fault:
+            _log.error("%s", fault)
+
+    def _check_records(self, how: str = "quick_check(1)") -> None:
         try:
             with sqlite3.connect(f"file:{self.records}?mode=ro", uri=True) as connection:
-                (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                (answer,) = connection.execute(f"PRAGMA {how}").fetchone()
         except sqlite3.DatabaseError as error:
             answer = str(error)
-        if answer != "ok":
+        if answer != "ok" and not isinstance(answer, int):
             raise Fault("data.damaged", path=str(self.records), detail=answer)
 
 

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 from contextlib import closing
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.integration
@@ -75,6 +76,32 @@ def test_a_missing_data_directory_is_made(running_gulou, tmp_path) -> None:
 
     assert running.stop() == 0
     assert (tmp_path / "a" / "b" / "data" / "records.db").exists()
+
+
+def test_a_data_directory_may_lie_deep(running_gulou, tmp_path) -> None:
+    data = tmp_path / ("deep" * 30) / ("deeper" * 20)
+    assert len(str(data)) > 200
+    running = running_gulou(data).start()
+    try:
+        with closing(running.admin()) as admin:
+            token = json.loads((data / "server.json").read_bytes())["token"]
+            reading = {
+                "entity": "urn:ngsi-ld:WaterLevelObserved:g",
+                "type": "WaterLevelObserved",
+                "property": "waterLevel",
+                "value": 1.0,
+                "observedAt": "2026-01-01T00:00:00Z",
+            }
+            sent = httpx.post(  # to the page's address, which passes it on to the engine
+                f"{running.url}/ingest/v1/readings",
+                json=[reading],
+                headers={"Authorization": f"Bearer {token}"},
+                trust_env=False,
+            )
+            assert sent.json()["stored"] == 1
+            assert admin.get("/system").json()["adapters"]  # asked of the engine over the bridge
+    finally:
+        assert running.stop() == 0
 
 
 def test_a_data_directory_in_use_names_the_process(refused, server) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from gulou.connectivity.bridge.addresses import socket_address
 from gulou.connectivity.bridge.failures import to_error
 from gulou.connectivity.bridge.frames import Answer, Call, Hello, Missed, Refusal, Told, encode, read_frame
 from gulou.connectivity.bridge.peers import is_same_user, limit_sending
@@ -167,7 +168,8 @@ class BridgeClient:
     def _connect(self) -> socket.socket | None:
         door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            door.connect(str(self._path))
+            with socket_address(self._path) as address:
+                door.connect(address)
             if not is_same_user(door):
                 _log.error("the process at the other end of the bridge is another user's")
                 door.close()

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from gulou.connectivity.bridge.addresses import socket_address
 from gulou.connectivity.bridge.failures import to_refusal
 from gulou.connectivity.bridge.frames import Answer, Call, Frame, Hello, Missed, Refusal, Told, encode, read_frame
 from gulou.connectivity.bridge.peers import is_same_user, limit_sending
@@ -69,7 +70,8 @@ class BridgeServer:
         door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            door.bind(str(self._path))
+            with socket_address(self._path) as address:
+                door.bind(address)
         finally:
             os.umask(before)
         door.listen(8)
