@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gulou.cli.bench import LoopPlan
-from gulou.cli.bench.loop import describe_machine, measure_runs, search_rate
+from gulou.cli.bench.loop import describe_machine, measure_runs, search_rate, settle
 from gulou.cli.bench.model import Spread, StepResult
 from gulou.cli.bench.platform import _names, _rules
 from gulou.hub.rules import RuleSet
@@ -52,12 +52,35 @@ def test_the_search_finds_the_capacity_from_below(capacity):
     assert 0.7 * capacity <= found <= capacity
 
 
+def test_a_rate_that_fails_once_is_tried_once_more():
+    failed = set()
+
+    def step(rate_per_s, seconds):
+        first = rate_per_s not in failed
+        failed.add(rate_per_s)
+        return result(rate_per_s, not first and rate_per_s <= 900_000)
+
+    assert search_rate(LoopPlan(), step) > 0.7 * 900_000
+
+
+def test_the_first_contact_is_over_when_answers_are_quick_again():
+    answers = iter([False, False, True, True])
+    rates = []
+
+    def step(rate_per_s, seconds):
+        rates.append(rate_per_s)
+        return result(rate_per_s, next(answers), **({} if len(rates) > 2 else {"unanswered": 1}))
+
+    settle(LoopPlan(rate_per_s=5_000.0), step)
+    assert rates == [5_000.0] * 3
+
+
 def test_the_search_gives_up_on_a_machine_that_sustains_nothing():
     step, asked = machine(0)
 
     with pytest.raises(Fault, match=r"bench\.not_sustained"):
         search_rate(LoopPlan(), step)
-    assert len(asked) < 10
+    assert len({rate for rate, _ in asked}) < 10
 
 
 def test_runs_go_lower_when_the_rate_does_not_hold_for_longer():
