@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from gulou.access import Principal
 from gulou.cli.platform import Ticker
-from gulou.connectivity.bus import Bus, SubscriberStatus, TimerStatus
+from gulou.connectivity.bus import Bus, Message, SubscriberStatus, Subscription, TimerStatus
 from gulou.hub.context import ContextService
 from gulou.hub.rules import RuleCost, RuleCounters, RuleService
 from gulou.sensing.sdk import Adapter, CounterValues, Health
@@ -80,6 +80,34 @@ class RuleBoard:
     def status(self) -> dict[str, Any]:
         """See ``RuleService.status``."""
         return self._rules.status()
+
+
+class HearingBus:
+    """The engine's bus for its replica of the context: it hears there of devices that get a place, and says nothing.
+
+    What changes in the city is told by the web process, whose context is the one that is asked.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    def subscribe(self, kind: type[Message], handler: Callable[[Any], Any], **how: Any) -> Subscription:
+        """See ``Bus.subscribe``."""
+        return self._bus.subscribe(kind, handler, **how)
+
+    def publish(self, message: Message) -> None:
+        """Say nothing."""
+
+    def hears(self, kind: type[Message]) -> bool:
+        """Nobody hears what is not said: it need not be gathered."""
+        return False
+
+    def drain(self, timeout_s: float = 30.0) -> None:
+        """See ``Bus.drain``."""
+        self._bus.drain(timeout_s)
+
+    def close(self) -> None:
+        """Close nothing: the bus is the engine's."""
 
 
 class ContextEcho:

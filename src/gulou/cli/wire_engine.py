@@ -13,7 +13,7 @@ import msgspec
 from gulou.api.addresses import INGEST_PREFIX
 from gulou.cli.domain import EngineDomain
 from gulou.cli.door import Door
-from gulou.cli.engine_desk import ContextEcho, EngineDesk, RuleBoard
+from gulou.cli.engine_desk import ContextEcho, EngineDesk, HearingBus, RuleBoard
 from gulou.cli.place import Place
 from gulou.cli.platform import Ticker, attend, enable_packs, mqtt_port_of, undo_all
 from gulou.cli.settings import ServerSettings
@@ -178,6 +178,7 @@ def build_engine(place: Place, server: ServerSettings, mqtt_port: int | None = N
     replica = ContextService(
         UnsavedStore(ground.context_store),
         clock,
+        HearingBus(bus),
         vocabulary=ground.vocabulary,
         settings=ground.settings.read("context", ContextSettings),
     )
