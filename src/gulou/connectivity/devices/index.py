@@ -128,7 +128,7 @@ class DeviceIndex:
         self._kind_of = np.array([kinds.setdefault(kind, len(kinds)) for kind in heads.kinds], np.int32)
         children: dict[str, list[str]] = {}
         for device_id, gateway_id in zip(heads.ids, heads.gateways, strict=True):
-            if gateway_id is not None:
+            if gateway_id:
                 children.setdefault(gateway_id, []).append(device_id)
         self._children = {gateway_id: dict.fromkeys(ids) for gateway_id, ids in children.items()}
         self.signs.begin(heads.online, heads.last_seen_us, heads.silence_s)

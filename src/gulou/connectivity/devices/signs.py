@@ -19,14 +19,15 @@ class Heads(msgspec.Struct, frozen=True):
     """What is known of every device from the start on, as columns.
 
     Args:
+        gateways: empty for those that have a connection of their own.
         online: int8, ``NEVER``, ``OFFLINE`` or ``ONLINE``.
         last_seen_us: int64, µs since the Unix epoch; 0 before the first word.
         silence_s: int64, s.
     """
 
-    ids: tuple[str, ...]
-    kinds: tuple[str, ...]
-    gateways: tuple[str | None, ...]
+    ids: list[str]
+    kinds: list[str]
+    gateways: list[str]
     online: Any
     last_seen_us: Any
     silence_s: Any
