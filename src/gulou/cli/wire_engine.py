@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -144,6 +145,8 @@ class Engine:
         except BaseException:
             self.stop()
             raise
+        finally:
+            gc.enable()
 
     def stop(self) -> None:
         """Stop taking, finish what was taken, make it durable, close."""
@@ -173,6 +176,7 @@ class Engine:
 
 def build_engine(place: Place, server: ServerSettings, mqtt_port: int | None = None) -> Engine:
     """Build the engine on a data directory that its supervisor holds; nothing is started yet."""
+    gc.disable()  # until it is started: what is made now stays, and there are millions of it
     ground = Ground(place, server, supervisor=os.getppid())
     clock, bus = ground.clock, ground.bus
     replica = ContextService(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -107,10 +108,13 @@ class Web:
             self._ticker.start()
             self._undo.append(self._ticker.stop)
             self._open(door)
+            gc.enable()
             self._catch_up()
         except BaseException:
             self.stop()
             raise
+        finally:
+            gc.enable()
 
     def stop(self) -> None:
         """Answer what was asked, make durable what was applied, close."""
@@ -168,6 +172,7 @@ class Web:
 
 def build_web(place: Place, server: ServerSettings) -> Web:
     """Build the web process on a data directory that its supervisor holds; nothing is started yet."""
+    gc.disable()  # until it is started: what is made now stays, and there are millions of it
     ground = Ground(place, server, bus=WebBus, supervisor=os.getppid())
     clock, bus, access, settings = ground.clock, cast(WebBus, ground.bus), ground.access, ground.settings
     client = BridgeClient(place.bridge, bus, settings.read("bridge", BridgeSettings))
