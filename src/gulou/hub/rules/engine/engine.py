@@ -406,7 +406,7 @@ class Engine:
         number = int(columns.series[row])
         at_us, value = int(columns.observed_at_us[row]), float(columns.value[row])
         age_us = received_us - at_us
-        is_first = at_us > 0 and number not in touched and lanes.is_unheard(number)
+        is_first = number not in touched and lanes.is_unjudged(number, at_us)
         if is_first and self._begin(lanes, number, at_us, value, age_us):
             return
         touched[number] = None
@@ -429,7 +429,11 @@ class Engine:
             self._offer(listener, reading, age_us, waiting, count)
 
     def _begin(self, lanes: Lanes, number: int, at_us: int, value: float, age_us: int) -> bool:
-        """Take in the first reading of a series that one rule listens to, if it begins nothing; say whether so."""
+        """Show a reading to the one rule on its series, as the first of its entity, if it begins nothing there.
+
+        Returns:
+            Whether that was so; else nothing has been done.
+        """
         listeners = lanes.listeners(number)
         if len(listeners) != 1:
             return False
@@ -443,11 +447,11 @@ class Engine:
             or age_us > judge.rule.max_age_us
         ):
             return False
-        begun = judge.begin(series.entity_id, series.property, at_us, value)
+        begun = judge.begin(series.entity_id, series.property, at_us, value, lanes.count(number) + 1)
         if begun is None:
             return False
-        state, low, high = begun
-        lanes.begin(number, at_us, value, low, high, judge.rule.max_age_us)
+        state, band = begun
+        lanes.begin(number, at_us, value, band, judge.rule.max_age_us)
         self._mark(judge, state)
         return True
 

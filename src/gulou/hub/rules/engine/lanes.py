@@ -157,17 +157,19 @@ class Lanes:
             reals[number, LAST] = value
         return int(cells[number, COUNT])
 
-    def is_unheard(self, number: int) -> bool:
-        """Say whether nothing has been heard of a series."""
+    def is_unjudged(self, number: int, at_us: int) -> bool:
+        """Say whether no rule has judged a series since its listeners were found anew, and a reading is its newest."""
         cells = self._cells
-        return not cells[number, COUNT] and not cells[number, LAST_US]
+        return not cells[number, MAX_AGE] and at_us > int(cells[number, LAST_US])
 
-    def begin(self, number: int, at_us: int, value: float, low: float, high: float, patience_us: int) -> None:
-        """Note the first reading of a series, which was judged, and set its band."""
+    def begin(self, number: int, at_us: int, value: float, band: tuple[float, float], patience_us: int) -> None:
+        """Note the newest reading of a series, which was judged, and set the band of its only listener."""
         self._spare(number)
         cells, reals = self._cells[number], self._reals[number]
-        reals[LOW], reals[HIGH], reals[LAST] = low, high, value
-        cells[UNTIL], cells[MAX_AGE], cells[LAST_US], cells[COUNT] = guards.NEVER, patience_us, at_us, 1
+        reals[LOW], reals[HIGH] = band
+        reals[BEFORE], reals[LAST] = reals[LAST], value
+        cells[UNTIL], cells[MAX_AGE], cells[LAST_US] = guards.NEVER, patience_us, at_us
+        cells[COUNT] += 1
 
     def missed(self, number: int, known: int) -> Missed | None:
         """Return what has come since ``known`` readings had; None: nothing."""

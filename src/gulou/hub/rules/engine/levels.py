@@ -57,9 +57,15 @@ class LevelsJudge(Judge):
     def new_state(self, key: str) -> State:
         return State(key, switches=[Switch() for _ in self._levels])
 
-    def begin(self, key: str, name: str, at_us: int, value: float) -> tuple[State, float, float] | None:
-        """Take in the first reading of an entity and of its series, if it begins nothing: what ``take`` and ``judge``
-        would do. Very many entities are heard for the first time in one moment, after a start.
+    def begin(
+        self, key: str, name: str, at_us: int, value: float, count: int
+    ) -> tuple[State, tuple[float, float]] | None:
+        """Take in the first reading of an entity, if it begins nothing: what ``take`` and ``judge`` would do.
+
+        Very many entities are met for the first time in one moment, after a start and when very many rules come.
+
+        Args:
+            count: how many readings of the series have come, with this one.
 
         Returns:
             The state, and the two numbers between which further readings change nothing.
@@ -68,12 +74,12 @@ class LevelsJudge(Judge):
         if calm is None or calm[0] != name or not calm[1] < value < calm[2]:
             return None
         state = self.new_state(key)
-        state.inputs[name] = Input(at_us, value, None, 1)
+        state.inputs[name] = Input(at_us, value, None, count)
         state.newest_us = at_us
         self.states[key] = state
         self.counters.taken += 1
         self.counters.evaluations += 1
-        return state, calm[1], calm[2]
+        return state, calm[1:]
 
     def judge(self, state: State) -> None:
         self.judge_at(state, state.newest_us, state.newest_us)
