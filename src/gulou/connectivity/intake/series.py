@@ -243,11 +243,15 @@ class SeriesCatalogue:
         kind_of = [kinds.setdefault((one.entity_type, one.property), len(kinds)) for one in fresh]
         self._kind_of[first : first + len(fresh)] = kind_of
         self._all += fresh
+        names = {one.property for one in fresh}
+        if len(names) == 1:
+            of_property = numbers.setdefault(fresh[0].property, {})
+            of_property.update(zip([one.entity_id for one in fresh], range(first, first + len(fresh)), strict=True))
+            return
+        for name in names:
+            numbers.setdefault(name, {})
         for number, one in enumerate(fresh, first):
-            of_property = numbers.get(one.property)
-            if of_property is None:
-                of_property = numbers[one.property] = {}
-            of_property[one.entity_id] = number
+            numbers[one.property][one.entity_id] = number
 
     def close(self) -> None:
         """Close the file."""

@@ -29,6 +29,10 @@ class Entities:
         for name in entity.types:
             self._by_type.setdefault(name, {})[entity.id] = entity
 
+    def members(self, entity_type: str) -> dict[str, Entity]:
+        """Return the entities of a type by id; who adds to them adds to ``by_id`` too."""
+        return self._by_type.setdefault(entity_type, {})
+
     def add(self, entity: Entity) -> None:
         """Add an entity with all its attributes."""
         if isinstance(entity.attributes, Shape):

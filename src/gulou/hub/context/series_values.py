@@ -186,7 +186,10 @@ class SeriesValues:
 
     def group_of(self, series: Series) -> Group:
         """Return the group of a series; of its type and property as they are defined now."""
-        key = series.entity_type, series.property
+        return self._group(series.entity_type, series.property)
+
+    def _group(self, entity_type: str, property_name: str) -> Group:
+        key = entity_type, property_name
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = self._make_group(*key)
@@ -292,38 +295,68 @@ class SeriesValues:
             Entities that the store has to be told of.
         """
         state, by_id = self._state, self._entities.by_id
-        created, stamps = state.array("created_us"), state.array("stamp")
-        bits, groups = state.array("state"), state.array("group")
-        by_group: dict[int, list[int]] = {}
-        unsaved = []
         numbers = held.tolist()
-        get, first = self._catalogue.get, self._first_shape
-        shapes: dict[int, Shape] = {}
-        add = self._entities.add_bare
-        for number, created_us, stamp in zip(numbers, created[held].tolist(), stamps[held].tolist(), strict=True):
-            series = get(number)
-            entity_id = series.entity_id
-            if tombstones and tombstones.get(entity_id, 0) > stamp:
-                bits[number] = 0
-                continue
-            group = self._groups.get((series.entity_type, series.property)) or self.group_of(series)
-            entity = by_id.get(entity_id)
-            by_group.setdefault(group.number, []).append(number)
-            if entity is None:
-                shape = shapes.get(group.number)
-                if shape is None:
-                    shape = shapes[group.number] = first.with_instances(group.property, group.instances)
-                add(Entity(entity_id, group.types, shape, created_us, created_us))
-            elif not self._restore_into(entity, group, number, stamp):
-                unsaved.append(entity_id)
-        for group_number, members in by_group.items():
-            groups[members] = group_number
+        series = self._catalogue.get_many(numbers)
+        if len(by_id) or tombstones:
+            unsaved, numbers, series = self._restore_known(numbers, series, tombstones)
+        else:
+            unsaved = []
+        # What is left makes entities of its own: a million of them, so that every look-up counts.
+        held_now = np.array(numbers, np.intp)
+        kinds = self._catalogue.kind_of()[held_now]
+        groups = [self._group(*kind) for kind in self._catalogue.kinds()]
+        shapes = [self._first_shape.with_instances(group.property, group.instances) for group in groups]
+        members = [self._entities.members(group.entity_type) for group in groups]
+        types = [group.types for group in groups]
+        created = state.array("created_us")[held_now].tolist()
+        again = []
+        for number, one, kind, created_us in zip(numbers, series, kinds.tolist(), created, strict=True):
+            entity_id = one.entity_id
+            if entity_id in by_id:  # another of its series has made it
+                again.append((number, one))
+            else:
+                entity = Entity(entity_id, types[kind], shapes[kind], created_us, created_us)
+                by_id[entity_id] = members[kind][entity_id] = entity
+        stamps = state.array("stamp")
+        for number, one in again:
+            group = self.group_of(one)
+            if not self._restore_into(by_id[one.entity_id], group, number, int(stamps[number])):
+                unsaved.append(one.entity_id)
+        if groups:
+            state.array("group")[held_now] = np.array([group.number for group in groups], np.int32)[kinds]
         state.keep_held()
         state.look_again(held)  # a device may have got a place meanwhile
         for entity in self._entities.by_id.values():
             if not entity.is_plain:
                 self.place(entity, self.numbers(entity))
         return unsaved
+
+    def _restore_known(
+        self, numbers: list[int], series: list[Series], tombstones: dict[str, int]
+    ) -> tuple[list[str], list[int], list[Series]]:
+        """Bring back what is held for entities that are known, or were deleted.
+
+        Returns:
+            Entities that the store has to be told of; the numbers and series of which nothing is known.
+        """
+        state, by_id = self._state, self._entities.by_id
+        bits, groups, stamps = state.array("state"), state.array("group"), state.array("stamp")
+        unsaved: list[str] = []
+        left: list[int] = []
+        left_series: list[Series] = []
+        for number, one in zip(numbers, series, strict=True):
+            entity_id = one.entity_id
+            if tombstones and tombstones.get(entity_id, 0) > stamps[number]:
+                bits[number] = 0
+            elif (entity := by_id.get(entity_id)) is None:
+                left.append(number)
+                left_series.append(one)
+            else:
+                group = self.group_of(one)
+                groups[number] = group.number
+                if not self._restore_into(entity, group, number, int(stamps[number])):
+                    unsaved.append(entity_id)
+        return unsaved, left, left_series
 
     def _restore_into(self, entity: Entity, group: Group, number: int, stamp: int) -> bool:
         """Join a held series and an entity that is there; False when the store does not know of it."""
