@@ -16,7 +16,7 @@ from gulou.connectivity.devices.model import Binding, Device, DevicePage, Device
 from gulou.connectivity.devices.signs import Heads
 from gulou.connectivity.devices.tables import NEVER, OFFLINE, ONLINE, devices
 from gulou.kernel.errors import Invalid, Unavailable
-from gulou.records import Database
+from gulou.records import Database, Prepared, PreparedList
 
 _MAX_PAGE = 1_000
 _SEARCH_LENGTH = 4_000
@@ -26,7 +26,6 @@ _labels = msgspec.json.Decoder(dict[str, str])
 _NO_LABELS: dict[str, str] = {}
 _BY_ONE = 1
 """The states of ``Signs`` are by so much smaller than those of the table."""
-_AT_ONCE = 500
 _AT_A_TIME = 2_000
 
 
@@ -51,6 +50,13 @@ SELECT group_concat(id, char(10)), group_concat(kind, char(10)), group_concat(co
 FROM devices NOT INDEXED
 """
 _COLUMNS = [column for column in devices.c if column.name != "search"]
+_BY_IDS = PreparedList(
+    lambda count: select(*_COLUMNS).where(devices.c.id.in_([bindparam(f"a{number}") for number in range(count)]))
+)
+_NEW = Prepared(lambda _: insert(devices), [column.name for column in devices.c])
+_PRESENT = Prepared(
+    lambda _: update(devices).where(devices.c.id == bindparam("which")), ["presence", "last_seen_at_us"]
+)
 _BOUND = select(devices.c.id, devices.c.bindings).order_by(devices.c.id)
 _ALL = select(devices).order_by(devices.c.id)
 
@@ -75,12 +81,8 @@ class SqlDevices:
 
     def find(self, device_ids: Sequence[str]) -> list[Device]:
         """Return devices by their ids, in no order; those that are not there are left out."""
-        found: list[Device] = []
         with self._database.reading() as connection:
-            for begin in range(0, len(device_ids), _AT_ONCE):
-                some = device_ids[begin : begin + _AT_ONCE]
-                found += [_from_columns(*row) for row in connection.execute(select(*_COLUMNS).where(_is_one_of(some)))]
-        return found
+            return [_from_columns(*row) for row in _BY_IDS.rows(connection, device_ids)]
 
     def bound(self) -> Iterator[list[tuple[str, tuple[str, ...]]]]:
         """Yield (id, entities that it is bound to) of all devices, some at a time."""
@@ -140,9 +142,7 @@ def find_one(database: Database, device_id: str) -> Device | None:
 
 
 def insert_rows(connection: Connection, added: Iterable[Device]) -> None:
-    rows = [_to_row(device) | _presence(device) for device in added]
-    if rows:
-        connection.execute(insert(devices), rows)
+    _NEW.run_all(connection, (_to_row(device) | _presence(device) for device in added))
 
 
 def update_rows(connection: Connection, changed: Iterable[Device]) -> None:
@@ -161,8 +161,7 @@ def delete_row(connection: Connection, device_id: str) -> None:
 def update_presence(connection: Connection, present: Iterable[tuple[str, int, int]]) -> None:
     """Write (id, state as ``Signs.online`` has it, last seen µs) of devices."""
     rows = [{"which": id_, "presence": state + _BY_ONE, "last_seen_at_us": seen} for id_, state, seen in present]
-    if rows:
-        connection.execute(update(devices).where(devices.c.id == bindparam("which")), rows)
+    _PRESENT.run_all(connection, rows)
 
 
 def list_page(database: Database, query: DeviceQuery) -> DevicePage:
@@ -270,10 +269,6 @@ def _to_row(device: Device) -> dict[str, Any]:
     }
 
 
-def _is_one_of(device_ids: Sequence[str]) -> ColumnElement[bool]:
-    return devices.c.id.in_(device_ids)
-
-
 def _from_row(row: RowMapping) -> Device:
     return _from_columns(*(row[column] for column in _COLUMNS))
 
@@ -311,8 +306,8 @@ def _from_columns(
         longitude=longitude,
         latitude=latitude,
         silence_s=silence_s,
-        sleepy=sleepy,
-        enabled=enabled,
+        sleepy=bool(sleepy),  # as the driver gives it
+        enabled=bool(enabled),
         labels=_NO_LABELS if labels == "{}" else _labels.decode(labels),
         online=None if presence == NEVER else presence == ONLINE,
         last_seen_at_us=last_seen_at_us or None,
