@@ -68,11 +68,12 @@ def entry(
 
 def complete_app() -> typer.Typer:
     """Return the whole command; what carries half the platform with it is imported only here."""
-    from gulou.cli import accounts, log
+    from gulou.cli import accounts, history, log
     from gulou.cli.bench import bench_app
 
     app.add_typer(log.app, name="log")
     app.add_typer(accounts.app, name="accounts")
+    app.add_typer(history.app, name="history")
     app.add_typer(bench_app, name="bench")
     return app
 

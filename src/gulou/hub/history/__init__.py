@@ -1,5 +1,6 @@
 """What was: every reading, in a Delta table on disk joined with the newest in memory; ranges and aggregates."""
 
+from gulou.hub.history.conversion import convert_history
 from gulou.hub.history.memory import MemoryHistory
 from gulou.hub.history.model import (
     DEFAULT_INSTANCE,
@@ -26,4 +27,5 @@ __all__ = [
     "HistoryService",
     "HistorySettings",
     "MemoryHistory",
+    "convert_history",
 ]

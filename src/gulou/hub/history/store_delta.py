@@ -34,8 +34,11 @@ from gulou.hub.history.series import SeriesNames
 from gulou.hub.history.tail import Piece
 from gulou.kernel.errors import Conflict, Fault, Unavailable
 
-_APP_ID = "gulou-history"
-_RETIRED_ID = "gulou-history-retired"
+APP_ID = "gulou-history"
+RETIRED_ID = "gulou-history-retired"
+READINGS = "readings"
+EARLIER = "readings.earlier"
+"""What makes way for a converted table; it is there only while, or because, that was broken off."""
 ROW_GROUP = 131_072
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
@@ -94,10 +97,11 @@ class Lake:
 
     Raises:
         Fault: ``history.damaged``: the table cannot be read, or has other columns.
+        Conflict: ``history.earlier``: it is of an earlier version and is to be converted first.
     """
 
     def __init__(
-        self, directory: Path, name: str = "readings", schema: pa.Schema = LAKE_SCHEMA, time: str = "observed_at"
+        self, directory: Path, name: str = READINGS, schema: pa.Schema = LAKE_SCHEMA, time: str = "observed_at"
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
@@ -108,11 +112,13 @@ class Lake:
         self._names = 0
         self._lock = threading.Lock()  # one commit at a time, and the file list with it
         try:
+            if name == READINGS and is_earlier(directory):
+                raise Conflict("history.earlier", path=str(directory))
             self._table = self._open()
             if {one.name for one in self._table.schema().fields} != set(self._schema.names):
                 raise Fault("history.damaged", path=str(directory), detail=f"{name}: other columns than expected")
-            self.state = LakeState(tuple(self._list_files()), self._table.transaction_version(_APP_ID) or 0)
-            self.retired = self._table.transaction_version(_RETIRED_ID) or 0
+            self.state = LakeState(tuple(self._list_files()), self._table.transaction_version(APP_ID) or 0)
+            self.retired = self._table.transaction_version(RETIRED_ID) or 0
         except (DeltaError, OSError) as error:
             raise Fault("history.damaged", path=str(directory), detail=str(error)) from error
 
@@ -217,8 +223,8 @@ class Lake:
         new_data = not (add and remove)
         actions: list[AddAction | RemoveAction] = [_add_action(file, now_ms, new_data, self._time) for file in add]
         actions += [RemoveAction(file.path, new_data, now_ms, file.bytes, {PARTITION: file.ym}) for file in remove]
-        marks = [] if sequence is None else [Transaction(_APP_ID, sequence)]
-        marks += [Transaction(_RETIRED_ID, retired)] if retired else []
+        marks = [] if sequence is None else [Transaction(APP_ID, sequence)]
+        marks += [Transaction(RETIRED_ID, retired)] if retired else []
         before = self._table.version()
         self._uncertain = True
         try:
@@ -238,9 +244,9 @@ class Lake:
 
     def _sync_commit(self, version: int) -> None:
         log = self.table_directory / "_delta_log"
-        _sync(log / f"{version:020d}.json")
-        _sync(log)
-        _sync(self.table_directory)
+        sync(log / f"{version:020d}.json")
+        sync(log)
+        sync(self.table_directory)
 
     def _forget(self, files: Iterable[LakeFile]) -> None:
         """Delete files that no commit names."""
@@ -294,7 +300,7 @@ class LakeWriter:
         self._writer.close()
         self._writer = None
         path = self._paths[-1]
-        _sync(path)
+        sync(path)
         first_us, last_us, *names = zip(*self._bounds, strict=True)
         self._files.append(
             LakeFile(
@@ -315,7 +321,7 @@ class LakeWriter:
         """Return the files, synced; they are part of the table when a commit says so."""
         self.end_file()
         if self._files:
-            _sync(self._paths[-1].parent)
+            sync(self._paths[-1].parent)
         return self._files
 
     def discard(self) -> None:
@@ -460,6 +466,20 @@ def _micros(moment: Any) -> int:
     return int(np.datetime64(moment.replace(tzinfo=None), "us").astype(np.int64))
 
 
+def is_earlier(directory: Path) -> bool:
+    """Say whether a history is of an earlier version, or its conversion was broken off at the last step.
+
+    Earlier versions kept the time at which a reading was received in a column of its own.
+    """
+    if (directory / EARLIER).exists():
+        return True
+    _set_torn_commit_aside(directory / READINGS / "_delta_log")
+    try:
+        return "received_at" in {one.name for one in DeltaTable(directory / READINGS).schema().fields}
+    except TableNotFoundError:
+        return False
+
+
 def own(directory: Path) -> Any:
     """Take a directory for this process alone; closing what is returned lets it go.
 
@@ -489,7 +509,8 @@ def _set_torn_commit_aside(log: Path) -> None:
         commits[-1].rename(commits[-1].with_suffix(".torn"))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have what a file or directory holds on the disk when this returns."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
