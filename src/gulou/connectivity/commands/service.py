@@ -179,14 +179,12 @@ class CommandService:
                 self._cancelling.add(command_id)
             try:
                 ended = self._record_cancelled(command, principal)
-            except BaseException:
+                with self._guard:
+                    self._active.put(ended)
+                    self._dirty.pop(command_id, None)
+                    self._outbox.add(CommandChanged(at_us=ended.ended_at_us or 0, command=ended))
+            finally:
                 self._go_on(command_id)
-                raise
-            with self._guard:
-                self._cancelling.discard(command_id)
-                self._active.put(ended)
-                self._dirty.pop(command_id, None)
-                self._outbox.add(CommandChanged(at_us=ended.ended_at_us or 0, command=ended))
         self._outbox.flush()
         return ended
 
@@ -201,7 +199,7 @@ class CommandService:
         return ended
 
     def _go_on(self, command_id: str) -> None:
-        """Take a command up again that could not be cancelled; it is sent at its next chance."""
+        """Take a command up again; one that could not be cancelled is sent at its next chance."""
         with self._guard:
             self._cancelling.discard(command_id)
             if (command := self._active.get(command_id)) is not None:
