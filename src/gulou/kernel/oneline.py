@@ -20,9 +20,8 @@ Line = tuple[int, int]
 _WIDE = "\u00a1-\u167f\u1681-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u2fff\u3001-\ud7ff\uf900-\ufdff\uff00-\uffef"
 _UNUSUAL = re.compile(rf"[^\n\x20-\x7e{_WIDE}]")
 _FIRST = rf"[A-Za-z0-9_./<=+(~^${_WIDE}]|-(?=[0-9.])"
-_REST = rf"[A-Za-z0-9_./<=+(~^${_WIDE}\-)*&!|>%@'\"\\;]|:(?=[A-Za-z0-9_/])"
-_AFTER_SPACE = rf"[A-Za-z0-9_./<=+(~^${_WIDE}\-)*&!|>%@'\"\\;]"
-_PLAIN = rf"(?:{_FIRST})(?:{_REST}| +{_AFTER_SPACE})*"
+_REST = rf"[A-Za-z0-9_./<=+(~^${_WIDE}\-)*&!|>%@'\"\\;]"
+_PLAIN = rf"(?:{_FIRST})(?:{_REST}++|:(?=[A-Za-z0-9_/])| ++(?={_REST}))*+"
 _TOKEN = re.compile(rf""" *(?:[{{}}\[\],]|(?:"[^"\\]*"|'[^']*'|{_PLAIN})(?::(?= ))?)""")
 _ITEM = re.compile(r"( *)- (\{.*\}) *")
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,63}): *")

@@ -107,6 +107,7 @@ class PackService:
                 if len(left) == len(waiting):
                     break
                 waiting = left
+            self._prepared = None
 
     def _revive(self, name: str) -> bool:
         roots = (self._running / name, self._find(name))
