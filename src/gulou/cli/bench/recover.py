@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -26,6 +27,8 @@ from gulou.cli.bench.report import Compare, Quick, Save, describe_machine, finis
 from gulou.cli.client import Client
 from gulou.cli.options import Json
 from gulou.cli.place import Place, Running
+from gulou.connectivity.devices import Binding, Device
+from gulou.connectivity.devices.store_sql import insert_rows
 from gulou.connectivity.intake import (
     Columns,
     ColumnSubmission,
@@ -37,6 +40,7 @@ from gulou.connectivity.intake import (
 )
 from gulou.kernel.clock import SystemClock, to_us
 from gulou.kernel.errors import Fault, GulouError
+from gulou.records import Database, migrate
 from gulou.vocabulary import Vocabulary
 
 _TYPE, _PROPERTY = "WaterLevelObserved", "waterLevel"
@@ -44,6 +48,7 @@ _UP_WITHIN_S = 90.0
 _LOOK_S = 0.01
 _SETTLE_WITHIN_S = 120.0
 _MOST_ROWS = 5_000_000
+_DEVICES_AT_ONCE = 20_000
 _PACK = """\
 pack: bench
 version: 0.1.0
@@ -70,7 +75,8 @@ class RecoverPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         kills: times that the engine is ended by SIGKILL, each ``shortest_s`` to ``longest_s`` after it serves.
-        series: numbered series, each with a newest reading, for the time that a start takes; 0: not measured.
+        series: numbered series, each of a registered device and with a newest reading, for the time that a start of the
+            whole platform takes; 0: not measured.
         starts: starts after a SIGKILL with that many series; medians are reported.
     """
 
@@ -203,6 +209,10 @@ class Target:
 
 def recover(
     kills: Annotated[int | None, typer.Option(min=1, max=10_000, help="Times that the engine is killed (100).")] = None,
+    series: Annotated[
+        int | None,
+        typer.Option(min=0, max=10_000_000, help="Series, each of a device of its own, at a start (1,000,000)."),
+    ] = None,
     quick: Quick = False,
     directory: Annotated[Path | None, typer.Option("--directory", help="Try it on the disk of this directory.")] = None,
     save: Save = None,
@@ -216,7 +226,9 @@ def recover(
     """
     machine = describe_machine()
     plan = RecoverPlan(kills=3, series=20_000, starts=1, longest_s=1.0) if quick else RecoverPlan()
-    plan = msgspec.structs.replace(plan, kills=kills or plan.kills)
+    plan = msgspec.structs.replace(
+        plan, kills=plan.kills if kills is None else kills, series=plan.series if series is None else series
+    )
     with tempfile.TemporaryDirectory(prefix="gulou-bench-", dir=directory) as folder:
         run = _kill_under_load(plan, Path(folder) / "load")
         if plan.series:
@@ -404,6 +416,7 @@ def _start_times(plan: RecoverPlan, folder: Path) -> dict[str, float]:
     """Kill all processes and start again, with every series known; return seconds from command to serving."""
     took_s = []
     with Target(folder) as target:
+        _register(plan.series, target.place)
         _fill(plan.series, target.place.log)
         say(f"the first start reads {plan.series:,} readings: {target.start():.1f} s")
         _await_readers(target)
@@ -415,6 +428,32 @@ def _start_times(plan: RecoverPlan, folder: Path) -> dict[str, float]:
     return _spread(took_s)
 
 
+def _register(count: int, place: Place) -> None:
+    """Register a device for every series, as the registry itself writes them."""
+    database = Database.at(place.records)
+    migrate(database)
+    now_us = SystemClock().now_us()
+    gateways = [Device(id=f"gateway-{n}", name=f"gateway-{n}", adapter="mqtt", kind="gateway") for n in range(8)]
+    rows = ((f"sensor-{n}", _entity(str(n)), gateways[n % 8].id) for n in range(count))
+    made = (
+        Device(
+            id=name,
+            name=name,
+            adapter="mqtt",
+            bindings=(Binding(entity_id, _TYPE),),
+            gateway_id=gateway_id,
+            created_at_us=now_us,
+        )
+        for name, entity_id, gateway_id in rows
+    )
+    with database.transaction() as connection:
+        insert_rows(connection, gateways)
+    while some := list(islice(made, _DEVICES_AT_ONCE)):
+        with database.transaction() as connection:
+            insert_rows(connection, some)
+    database.close()
+
+
 def _fill(count: int, log_folder: Path, rows: int = 10_000) -> None:
     """Give every series a number and a reading."""
     log, series, clock = SegmentLog(log_folder), SeriesCatalogue(log_folder / "series"), SystemClock()
@@ -422,7 +461,7 @@ def _fill(count: int, log_folder: Path, rows: int = 10_000) -> None:
     intake.start()
     for first in range(0, count, rows):
         last = min(first + rows, count)
-        numbers = [series.number_of(_entity(str(n)), _TYPE, _PROPERTY) for n in range(first, last)]
+        numbers = series.numbers_of((_entity(str(n)), _TYPE, _PROPERTY, f"sensor-{n}") for n in range(first, last))
         columns = Columns(
             np.array(numbers, np.int32), np.full(len(numbers), clock.now_us()), np.full(len(numbers), 0.5)
         )
