@@ -28,7 +28,9 @@ def compiled(*signatures: str) -> Callable[[F], F]:
 
     With signatures (``"int64(uint8[::1], int64)"``) it is compiled, or read from disk, when its module is imported, so
     that the first call waits for nothing. Without numba, or with ``GULOU_COMPILED=0``, the function stays as it is:
-    same results, slower. Only what both understand alike may stand in it: no objects, no exceptions, explicit widths.
+    same results, slower. Only what both understand alike may stand in it: no objects, no exceptions, explicit widths,
+    no new arrays: it is compiled without numba's memory management, whose counting of references to arrays, at each
+    call within a kernel, costs more than many a kernel's work.
     """
 
     def decorate(function: F) -> F:
@@ -36,7 +38,7 @@ def compiled(*signatures: str) -> Callable[[F], F]:
             return function
         wanted = list(signatures) if signatures else None
         begun = time.perf_counter()
-        made = numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False)(function)
+        made = numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False, _nrt=False)(function)
         if made.stats.cache_misses:  # read from disk it may take as long where the machine is busy
             _tell(time.perf_counter() - begun)
         return cast(F, made)
