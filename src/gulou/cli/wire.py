@@ -185,6 +185,7 @@ def build_platform(place: Place, server: ServerSettings, *, listen: bool, mqtt_p
     for consumer in (domain.rejects, domain.context, history, domain.commands, domain.rules, traffic):
         domain.intake.add_consumer(consumer)
     packs = ground.packs(domain.mappings, domain.rules)
+    history.retain_by(packs.retention)
     adapters = make_adapters(domain, ground, mqtt_port)
     http = adapters.get("http")
     timed: dict[str, Timed] = {

@@ -190,6 +190,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
     board = client.remote(RuleBoard, "rules")
     rules = RuleDesk(board, context, settings.read("rules", RuleSettings))
     packs = ground.packs(mappings, cast(RuleService, rules))
+    history.retain_by(packs.retention)
     commands = client.remote(CommandService, "commands")
     operations = Operations(ground.database, clock, bus, access, commands, settings, board.keep)
     intake = IntakeDesk(client.remote(IntakeService, "intake"), applier)

@@ -46,16 +46,20 @@ def load_pack(root: Path, vocabulary: Vocabulary) -> Pack:
     manifest = reading.attempt(lambda: _read_manifest(root), MANIFEST)
     reading.attempt(reading.check_files, MANIFEST)
     folder = root / "vocabulary"
-    types: list[str] = []
+    types: list[str] | None = []
+    others = frozenset(vocabulary.types)
     if folder.is_dir():
-        types = reading.attempt(lambda: vocabulary.extend(folder, root.name), "vocabulary") or []
+        types = reading.attempt(lambda: vocabulary.extend(folder, root.name), "vocabulary")
+    if manifest is not None and manifest.retention and types is not None:
+        own = [name for name in types if name not in others]
+        reading.attempt(lambda: _check_retention(root, manifest, own), MANIFEST)
     mappings = reading.each(f"sources/{FILE_PATTERN}", Mapping.load)
     version = manifest.version if manifest else ""
     rules = reading.attempt(lambda: _read_rules(root, version, vocabulary), "rules")
     stories = reading.each("cases/*/story.yaml", lambda path: _read_story(root, path))
     if reading.problems or manifest is None or rules is None:
         raise broken(sorted(reading.problems, key=lambda problem: (problem.file, problem.line)))
-    return Pack(manifest, root, tuple(types), rules, tuple(mappings), tuple(stories))
+    return Pack(manifest, root, tuple(types or ()), rules, tuple(mappings), tuple(stories))
 
 
 class _Reading:
@@ -149,10 +153,24 @@ def _read_manifest(root: Path) -> Manifest:
         description=data.get("description", {}),
         gulou=str(data.get("gulou", "0.1")),
         licence=str(data.get("licence", "Apache-2.0")),
+        retention=data.get("retention", {}),
     )
 
 
-_MANIFEST_KEYS = ("pack", "version", "title", "description", "gulou", "licence")
+_MANIFEST_KEYS = ("pack", "version", "title", "description", "gulou", "licence", "retention")
+_MOST_DAYS = 365_000
+
+
+def _check_retention(root: Path, manifest: Manifest, types: list[str]) -> None:
+    """Refuse days for a type that the pack does not bring, or only extends: those are not its own to forget."""
+    document = Document.parse((root / MANIFEST).read_text(encoding="utf-8"), MANIFEST)
+    problems = [
+        document.problem(("retention", name), "pack.retention_type", type=name, nearest=nearest(name, types) or "-")
+        for name in manifest.retention
+        if name not in types
+    ]
+    if problems:
+        raise broken(problems)
 
 
 def _manifest_problems(document: Document, data: dict[str, Any], folder: str) -> list[Problem]:
@@ -172,12 +190,23 @@ def _manifest_problems(document: Document, data: dict[str, Any], folder: str) ->
             or "en" not in texts
         ):
             found.append(document.problem((key,), "document.wrong_kind", key=key, expected="{en: …, zh: …}"))
+    found += _retention_problems(document, data.get("retention", {}))
     needed = str(data.get("gulou", "0.1")).lstrip(">= ")
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", needed):
         found.append(document.problem(("gulou",), "pack.bad_version", version=needed))
     elif _numbers(needed) > _numbers(gulou.__version__):
         found.append(document.problem(("gulou",), "pack.needs_newer", needed=needed, present=gulou.__version__))
     return found
+
+
+def _retention_problems(document: Document, retention: Any) -> list[Problem]:
+    if not isinstance(retention, dict) or not all(isinstance(name, str) for name in retention):
+        return [document.problem(("retention",), "document.wrong_kind", key="retention", expected="{Type: days}")]
+    return [
+        document.problem(("retention", name), "pack.retention_days", type=name, days=str(days)[:40], most=_MOST_DAYS)
+        for name, days in retention.items()
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= _MOST_DAYS
+    ]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ class Manifest(msgspec.Struct, frozen=True):
         version: semantic version.
         title, description: by language.
         gulou: lowest version of Gulou that it needs.
+        retention: days that the history keeps readings of types that the pack brings; settings may say otherwise.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Manifest(msgspec.Struct, frozen=True):
     description: dict[str, str] = {}
     gulou: str = "0.1"
     licence: str = "Apache-2.0"
+    retention: dict[str, int] = {}
 
 
 class Pack(msgspec.Struct, frozen=True):

@@ -309,6 +309,10 @@ class PackService:
             problems=problems,
         )
 
+    def retention(self) -> dict[str, int]:
+        """Return the days that running packs want readings of their types to be kept, by type."""
+        return {name: days for pack in list(self._live.values()) for name, days in pack.manifest.retention.items()}
+
     def never_decided(self) -> bool:
         """Whether no pack has ever been enabled or disabled here: a first start."""
         with self._database.reading() as connection:

@@ -28,6 +28,16 @@ def problems(write):
     return find
 
 
+BERTH = """\
+type: Berth
+label: {en: Berth, zh: 泊位}
+description: {en: Where a ship lies, zh: 船舶停靠处}
+main: depth
+properties:
+  depth: {label: {en: Depth, zh: 深度}, kind: measured, unit: m, range: [0, 50]}
+"""
+
+
 def where(found: list[Problem]) -> list[tuple[str, str, int, int]]:
     return [(one.code, one.file, one.line, one.column) for one in found]
 
@@ -57,6 +67,7 @@ def test_a_folder_without_manifest_is_refused(problems, files) -> None:
     assert where(problems(files)) == [("pack.no_manifest", "pack.yaml", 0, 0)]
 
 
+GOOD = "pack: harbour\nversion: 1.0.0\ntitle: {en: H}\n"
 MANIFESTS = [
     ("version: 1.0.0\ntitle: {en: H}\npack: Harbour\n", ("pack.bad_name", 3, 7)),
     ("version: 1.0.0\ntitle: {en: H}\npack: dock\n", ("pack.other_folder", 3, 7)),
@@ -70,6 +81,10 @@ MANIFESTS = [
     ("pack: harbour\nversion: 1.0.0\ntitle: {en: H}\nlicense: MIT\n", ("document.unknown_key", 4, 10)),
     ("pack: harbour\nversion: 1.0.0\ntitle: {en: H\n", ("document.not_yaml", 4, 1)),
     ("- pack\n", ("document.missing_key", 1, 1)),
+    (GOOD + "retention: 30\n", ("document.wrong_kind", 4, 12)),
+    (GOOD + "retention: {Berth: 0}\n", ("pack.retention_days", 4, 20)),
+    (GOOD + "retention: {Berth: true}\n", ("pack.retention_days", 4, 20)),
+    (GOOD + "retention: {Berth: 30}\n", ("pack.retention_type", 4, 20)),
 ]
 
 
@@ -79,6 +94,18 @@ def test_a_wrong_manifest_names_its_line_and_column(problems, text: str, expecte
 
     assert (first.code, first.line, first.column) == expected
     assert first.file == "pack.yaml"
+
+
+def test_a_pack_says_how_long_its_own_types_are_kept_and_no_others(write, problems, files) -> None:
+    files["vocabulary/berth.yaml"] = BERTH
+    files["pack.yaml"] += "retention: {Berth: 30}\n"
+    assert load_pack(write(files), Vocabulary.load()).manifest.retention == {"Berth": 30}
+
+    files["pack.yaml"] = files["pack.yaml"].replace("Berth: 30", "Berht: 30, WaterLevelObserved: 30")  # that it extends
+    assert [(one.code, one.params["nearest"]) for one in problems(files)] == [
+        ("pack.retention_type", "Berth"),
+        ("pack.retention_type", "-"),
+    ]
 
 
 def test_an_unknown_manifest_key_names_the_nearest(problems, files) -> None:

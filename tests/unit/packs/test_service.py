@@ -13,6 +13,7 @@ from gulou.packs import service
 from gulou.packs.loader import load_pack
 
 from .conftest import RULE
+from .test_loader import BERTH
 
 BROKEN_RULE = "rules:\n  - id: high-level\n    kind: treshold\n"
 
@@ -25,6 +26,24 @@ def test_a_found_pack_is_not_yet_in_service(harness, write, files) -> None:
     assert (status.state, status.running, status.version) == ("disabled", None, "1.0.0")
     assert status.contents == {"rules": 1, "mappings": 1, "types": 1, "stories": 1}
     assert (harness.running_rules(), harness.mappings.names()) == ([], [])
+
+
+def test_what_running_packs_say_of_retention_holds_while_they_run(harness, write, files, steward) -> None:
+    files["vocabulary/berth.yaml"] = BERTH
+    files["pack.yaml"] += "retention: {Berth: 30}\n"
+    write(files)
+    assert harness.packs.retention() == {}
+
+    harness.packs.enable("harbour", steward)
+    assert harness.packs.retention() == {"Berth": 30}
+    write({**files, "pack.yaml": files["pack.yaml"].replace("30", "60")})
+    harness.packs.enable("harbour", steward)
+    assert harness.packs.retention() == {"Berth": 60}
+    harness.start()
+    harness.packs.start()
+    assert harness.packs.retention() == {"Berth": 60}
+    harness.packs.disable("harbour", steward)
+    assert harness.packs.retention() == {}
 
 
 def test_enabling_puts_rules_mappings_and_types_in_force_at_once(harness, write, files, steward) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,6 +74,7 @@ class HistoryService:
             self._engine = self._open_engine()
             self._times = self._known_times()
             undo.pop_all()
+        self._days_of_types: Callable[[], Mapping[str, int]] = dict
         self._tail = Tail(self._times)
         self._applied = self._lake.state.position
         self._flushing, self._compacting = threading.Lock(), threading.Lock()
@@ -85,6 +86,14 @@ class HistoryService:
         self._flushed_at_us = self._tidied_at_us = clock.now_us()
         self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = self._held = 0
         self._merging = False
+
+    def retain_by(self, days_of_types: Callable[[], Mapping[str, int]]) -> None:
+        """Ask somebody for how many days readings of single types are kept; what settings say of a type counts more.
+
+        Args:
+            days_of_types: days by entity type; asked each time that old months are deleted, from any thread.
+        """
+        self._days_of_types = days_of_types
 
     # the log's side
 
@@ -430,11 +439,14 @@ class HistoryService:
     def _retention(self) -> dict[str, Any]:
         settings = self._settings
         return {
-            "readings_days": settings.retention_days, "types_days": settings.retention_types,
+            "readings_days": settings.retention_days, "types_days": self._kept_types(),
             "minute_days": settings.retention_minute_days, "hour_days": settings.retention_hour_days,
             "day_days": settings.retention_day_days,
             "readings_from": to_rfc3339(_month_start_us(self._lake.retired + 1)) if self._lake.retired else None,
         }  # fmt: skip
+
+    def _kept_types(self) -> dict[str, int]:
+        return {**self._days_of_types(), **self._settings.retention_types}
 
     def _before(self, days: int) -> int:
         """Return the number of the last month that is older than so many days as a whole; 0 for no days."""
@@ -455,7 +467,7 @@ class HistoryService:
             gone = [file for file in self._lake.state.files if month_number(file.ym) <= last]
             self._lake.change((), gone, retired=last)
             self._expired += sum(file.rows for file in gone)
-        for name, days in settings.retention_types.items():
+        for name, days in self._kept_types().items():
             self._expire_type(name, self._before(days))
         for unit, days in (
             ("minute", settings.retention_minute_days), ("hour", settings.retention_hour_days),

@@ -33,7 +33,9 @@ class HistorySettings(Settings):
         description="Readings of whole months older than this are deleted, their hours and days kept; 0 keeps all.",
     )
     retention_types: dict[str, int] = setting(
-        {}, description="Days for single entity types, {BikeTrip = 30}: whole months of them are deleted sooner."
+        {},
+        description="Days for single entity types, {BikeTrip = 30}: whole months of them are deleted sooner. "
+        "What a pack says of a type that it brings counts where nothing is said here; 0 keeps all.",
     )
     retention_minute_days: int = setting(
         0, ge=0, le=365_000, unit="days", description="The same for roll-ups by minute; 0 keeps all."

@@ -228,6 +228,22 @@ def test_one_type_goes_before_the_others_with_its_roll_ups(tmp_path):
     service.close()
 
 
+def test_what_others_say_of_a_type_counts_where_settings_say_nothing(tmp_path):
+    options = HistorySettings(background=False, retention_types={"Bike": 0, "Air": 30})
+    service = HistoryService(tmp_path, VirtualClock(T0 + 90 * 24 * HOUR_US), options)
+    said = {"Bike": 30, "Air": 3_000}
+    service.retain_by(lambda: said)
+    service.apply(batch(1, *(reading(n, 1.0, type_=kind) for n in range(9) for kind in ("Bike", "Car", "Air"))))
+    service.flush()
+    service.compact()
+    assert {row.entity_type for row in service.query(HistoryQuery())} == {"Bike", "Car"}
+    said["Car"] = 30
+    service.compact()
+    assert {row.entity_type for row in service.query(HistoryQuery())} == {"Bike"}
+    assert service.status()["retention"]["types_days"] == {"Bike": 0, "Air": 30, "Car": 30}
+    service.close()
+
+
 def test_roll_ups_that_a_crash_left_alone_are_taken_out(tmp_path):
     service = filled(tmp_path)
     gone = service._lake.state.files
