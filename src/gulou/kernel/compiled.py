@@ -23,14 +23,16 @@ except ImportError:
     COMPILED = False
 
 
-def compiled(*signatures: str) -> Callable[[F], F]:
+def compiled(*signatures: str, makes_arrays: bool = False) -> Callable[[F], F]:
     """Compile a function over arrays and numbers, without the interpreter's lock, and keep the machine code on disk.
 
     With signatures (``"int64(uint8[::1], int64)"``) it is compiled, or read from disk, when its module is imported, so
     that the first call waits for nothing. Without numba, or with ``GULOU_COMPILED=0``, the function stays as it is:
-    same results, slower. Only what both understand alike may stand in it: no objects, no exceptions, explicit widths,
-    no new arrays: it is compiled without numba's memory management, whose counting of references to arrays, at each
-    call within a kernel, costs more than many a kernel's work.
+    same results, slower. Only what both understand alike may stand in it: no objects, no exceptions, explicit widths.
+
+    Args:
+        makes_arrays: it makes arrays of its own. The others are compiled without numba's memory management: counting
+            references to arrays at each call within a kernel costs more than much of what kernels do.
     """
 
     def decorate(function: F) -> F:
@@ -38,7 +40,8 @@ def compiled(*signatures: str) -> Callable[[F], F]:
             return function
         wanted = list(signatures) if signatures else None
         begun = time.perf_counter()
-        made = numba.njit(wanted, cache=True, nogil=True, fastmath=False, boundscheck=False, _nrt=False)(function)
+        options: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False, "_nrt": makes_arrays}
+        made = numba.njit(wanted, **options)(function)
         if made.stats.cache_misses:  # read from disk it may take as long where the machine is busy
             _tell(time.perf_counter() - begun)
         return cast(F, made)

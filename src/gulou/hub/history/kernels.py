@@ -44,7 +44,7 @@ def mark_rows(series: Any, at_us: Any, value: Any, newest_us: Any, newest: Any, 
     return count
 
 
-@compiled("int64(int32[::1], int64[::1], int64, int64[::1])")
+@compiled("int64(int32[::1], int64[::1], int64, int64[::1])", makes_arrays=True)
 def order_rows(rank: Any, at_us: Any, ranks: int, order: Any) -> Any:
     """Order rows by rank, then time; of one rank and time only the last row stays.
 
@@ -93,6 +93,7 @@ def order_rows(rank: Any, at_us: Any, ranks: int, order: Any) -> Any:
     "int64(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int8[::1], int64[::1], int64[::1])",
     "int64(int64[::1], int64[::1], int64[::1], Array(int64, 1, 'C', readonly=True), "
     "Array(int64, 1, 'C', readonly=True), Array(int8, 1, 'C', readonly=True), int64[::1], int64[::1])",
+    makes_arrays=True,
 )
 def merge_runs(
     start: Any, length: Any, group: Any, at_us: Any, sequence: Any, late: Any, order: Any, out_group: Any

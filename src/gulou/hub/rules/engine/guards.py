@@ -38,7 +38,8 @@ NEVER = 2**62
 
 @compiled(
     "int64(Array(int32, 1, 'C', True), Array(int64, 1, 'C', True), Array(float64, 1, 'C', True), int64, int64, "
-    "int64[:, ::1], float64[:, ::1], uint8[::1], int64, int32, int32[::1], int64[:, ::1], int64[::1])"
+    "int64[:, ::1], float64[:, ::1], uint8[::1], int64, int32, int32[::1], int64[:, ::1], int64[::1])",
+    makes_arrays=True,
 )
 def sift(
     series: NDArray[np.int32],
