@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,9 @@ from gulou.connectivity.outbox import Outbox
 from gulou.kernel.clock import SECOND_US, Clock
 from gulou.records import Database
 
-_CHUNK = 2_000
+_CHUNK = 500
+_SLICE = 2_000
+"""Written down at a tick, of those heard and of those that turned: some tens of ms, however many there are."""
 _TURNED_AT_ONCE = 500
 
 
@@ -36,6 +40,7 @@ class Presence:
         self._connections: dict[int, int] = {}
         self._check_due_us = 0
         self._flush_due_us = 0
+        self._heard: NDArray[np.intp] = np.zeros(0, np.intp)
 
     def seen(self, device_id: str, at_us: int) -> None:
         """Note a sign of life; the first after a silence makes the device online."""
@@ -95,17 +100,24 @@ class Presence:
                 device_id = self._index.id_of(number)
                 if device_id is not None:
                     self._turn_off(number, device_id, "silence")
-        flush_all = now_us >= self._flush_due_us
-        if flush_all:
+        if now_us >= self._flush_due_us and not len(self._heard):
             self._flush_due_us = now_us + int(self._settings.flush_s * SECOND_US)
-        self.flush(everything=flush_all)
-
-    def flush(self, *, everything: bool = True) -> None:
-        """Write presence down, in small transactions that let others in between."""
+            self._heard = self._signs.take_heard()
+        slice_, self._heard = self._heard[:_SLICE], self._heard[_SLICE:]
         with self._guard:
-            changed, self._turned = self._turned, set()
-        if everything:
-            changed.update(self._signs.take_heard().tolist())
+            turned = list(islice(self._turned, _SLICE))
+            self._turned.difference_update(turned)
+        self._write({*slice_.tolist(), *turned})
+
+    def flush(self) -> None:
+        """Write all presence down."""
+        heard, self._heard = self._heard, self._heard[:0]
+        with self._guard:
+            turned, self._turned = self._turned, set()
+        self._write({*heard.tolist(), *self._signs.take_heard().tolist(), *turned})
+
+    def _write(self, changed: set[int]) -> None:
+        """Write down whether and when they were there, in small transactions that let others in between."""
         named = {device_id: number for number in changed if (device_id := self._index.id_of(number)) is not None}
         waiting = sorted(named)
         for begin in range(0, len(waiting), _CHUNK):
