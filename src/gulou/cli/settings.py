@@ -24,7 +24,7 @@ class ServerSettings(Settings):
         2, ge=1, le=2, unit="1", description="2: engine and page each by itself; 1: everything in one process"
     )
     web_nice: int = setting(
-        5,
+        10,
         ge=0,
         le=19,
         description="how far the web process steps back where the engine needs the processor, as a nice value",

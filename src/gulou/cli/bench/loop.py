@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -119,7 +120,11 @@ def measure_loop(plan: LoopPlan, progress: Progress) -> tuple[Report, bool]:
 
 
 def settle(plan: LoopPlan, step: Step) -> None:
-    """Let the platform finish what the first contact with so many series has begun: until it answers quickly again."""
+    """Let the platform finish what the first contact with so many series has begun: until it answers quickly again.
+
+    What setting up has left to the system's buffers is on the disk then.
+    """
+    os.sync()
     for _ in range(_MOST_SETTLING):
         result = step(min(plan.warm_up_per_s, plan.rate_per_s or plan.warm_up_per_s), _SETTLING_S)
         if result.is_sustained(_SETTLED_MS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from itertools import takewhile
@@ -42,6 +43,13 @@ class Carrier:
         self._flying: deque[Load] = deque()
         self._done: set[Load] = set()
         self._refused: set[Load] = set()
+        self.made_room: Callable[[], None] | None = None
+        """Called when something could be sent at once, before what waits is sent."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether rows that came now would have to wait."""
+        return bool(self._refused) or len(self._flying) >= _MOST_FLYING
 
     def put(self, part: Part) -> None:
         """Take rows; ``flush`` sends them."""
@@ -49,7 +57,7 @@ class Carrier:
 
     def flush(self) -> None:
         """Send what waits, unless enough is under way."""
-        if not self._waiting or self._refused or len(self._flying) >= _MOST_FLYING:
+        if not self._waiting or self.is_full:
             return
         count = rows = 0
         for part in self._waiting:
@@ -144,6 +152,8 @@ class Carrier:
                 touched[entry.lane] = None
         for lane in touched:
             lane.acknowledge()
+        if self.made_room is not None and not self.is_full:
+            self.made_room()
         self.flush()
 
     def _drop(self, count: int, code: str) -> None:

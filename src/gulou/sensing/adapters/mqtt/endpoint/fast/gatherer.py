@@ -36,6 +36,7 @@ from gulou.sensing.adapters.mqtt.endpoint.fast.routes import Routes
 
 _MOST_ROWS = 16_384
 _FIRST_PIECES = 256
+_MOST_KEPT = 262_144
 _Piece = tuple[Lane, int, int]
 """A connection, and from where to where its bytes go."""
 
@@ -43,8 +44,9 @@ _Piece = tuple[Lane, int, int]
 class Gatherer:
     """Lives on the endpoint's loop.
 
-    A connection's bytes wait for the end of the loop's turn, with those of all others: the more that come, the less
-    each costs.
+    A connection's bytes wait for the end of the loop's turn, with those of all others, and while the log has enough to
+    do, for that: the more that come together, the less each costs. Not more than ``_MOST_KEPT`` bytes wait so; beyond
+    that they are read, so that those who send too much are told to pause.
     """
 
     def __init__(
@@ -55,6 +57,9 @@ class Gatherer:
         self._carrier = carrier
         self._clock = clock
         self._max_packet_bytes = max_packet_bytes
+        self._kept_bytes = 0
+        self._is_called = False
+        carrier.made_room = self.turn
         self._lanes: list[Lane] = []
         self._pieces: NDArray[np.int64] = np.zeros((_FIRST_PIECES, PIECE_COLUMNS), np.int64)
         self._series = np.empty(_MOST_ROWS, np.int32)
@@ -69,11 +74,13 @@ class Gatherer:
             data = _complete(lane, data)
             if not data:
                 return
+        self._kept_bytes += len(data)
+        if not self._is_called and (self._kept_bytes > _MOST_KEPT or not self._carrier.is_full):
+            self._is_called = True
+            self._loop.call_soon(self.turn)
         if lane.incoming:
             lane.incoming += data
             return
-        if not self._lanes:
-            self._loop.call_soon(self.turn)
         self._lanes.append(lane)
         lane.incoming = lane.rest + data if lane.rest else data
         lane.rest = b""
@@ -81,6 +88,7 @@ class Gatherer:
     def turn(self) -> None:
         """Read what has come, and send rows on their way."""
         lanes, self._lanes = self._lanes, []
+        self._is_called, self._kept_bytes = False, 0
         if not lanes:
             return
         self._routes.refresh()
