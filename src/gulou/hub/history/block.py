@@ -178,7 +178,8 @@ def read_block(file: pq.ParquetFile, row_group: int) -> Block:
         elif name == "late" and same:
             late = np.full(rows, known.min, np.int8)
     skipped = {*words, *(("text",) if no_text else ()), *(() if late is None else ("late",))}
-    table = file.read_row_group(row_group, columns=[name for name in LAKE_SCHEMA.names if name not in skipped])
+    wanted = [name for name in LAKE_SCHEMA.names if name not in skipped]
+    table = file.read_row_group(row_group, columns=wanted, use_threads=False)
     words.update({name: _coded(table[name]) for name in WORDS if name not in words})
     value = table["value"]
     return Block(

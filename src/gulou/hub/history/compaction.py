@@ -7,8 +7,9 @@ so that each reading is rewritten a few times only, however long the city runs: 
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -134,11 +135,21 @@ def most_files(memory_mb: int) -> int:
     return max(2, memory_mb * 2**20 // (ROW_GROUP * _ROW_BYTES))
 
 
-def merge(lake: Lake, rollups: dict[Unit, Lake], choice: Choice, units: tuple[Unit, ...], split_bytes: int) -> Merged:
+def merge(
+    lake: Lake,
+    rollups: dict[Unit, Lake],
+    choice: Choice,
+    units: tuple[Unit, ...],
+    split_bytes: int,
+    rest: Callable[[float], object] = lambda _worked_s: None,
+) -> Merged:
     """Write the readings of groups of one month as one group, with its roll-ups, and put it in their place.
 
     Roll-ups come before the readings that they belong to and go after them: whatever moment a process dies at, what is
     there of them is either right or not asked.
+
+    Args:
+        rest: called between slices with the seconds that the last one has taken; may wait.
 
     Raises:
         Unavailable: ``history.write_failed``: no room on disk. Nothing has changed.
@@ -149,6 +160,7 @@ def merge(lake: Lake, rollups: dict[Unit, Lake], choice: Choice, units: tuple[Un
     writer = LakeWriter(lake, ym, level=3, split_bytes=split_bytes)
     rolled = RollupWriter(rollups, ym, writer.group, units, whole=choice.whole)
     rows = 0
+    begun_s = time.monotonic()
     try:
         for block in _merged([lake.table_directory / file.path for file in files]):
             if clear:
@@ -156,6 +168,8 @@ def merge(lake: Lake, rollups: dict[Unit, Lake], choice: Choice, units: tuple[Un
             rows += len(block)
             _write(writer, block, by_type=choice.whole)
             rolled.write(block)
+            rest(time.monotonic() - begun_s)
+            begun_s = time.monotonic()
         made, steps = writer.finish(), rolled.finish()
     except (OSError, pa.ArrowException) as error:
         writer.discard()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 _IDLE_COMMIT_US = 60_000_000
 _TIDY_US = 3_600_000_000
 _LATEST = "latest"
+_STEP_BACK = 5
+"""By how much merging steps back, as a nice value, behind what people and readings wait for."""
 
 
 class HistoryService:
@@ -84,6 +88,7 @@ class HistoryService:
         self._error: GulouError | None = None
         self._compaction_error: GulouError | None = None
         self._flushed_at_us = self._tidied_at_us = clock.now_us()
+        self._hurries = False
         self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = self._held = 0
         self._merging = False
 
@@ -195,7 +200,8 @@ class HistoryService:
                 )
                 if chosen is None:
                     break
-                self._behind += len(chosen.groups) > 2 * settings.compact_files
+                self._hurries = len(chosen.groups) > 2 * settings.compact_files
+                self._behind += self._hurries
                 self._merge(chosen)
                 merges += 1
             now_us = self._clock.now_us()
@@ -365,9 +371,16 @@ class HistoryService:
                 yield block
 
     def _merge(self, chosen: compaction.Choice) -> None:
-        made = compaction.merge(self._lake, self._rollups, chosen, tuple(UNITS), self._settings.compact_max_bytes)
+        made = compaction.merge(
+            self._lake, self._rollups, chosen, tuple(UNITS), self._settings.compact_max_bytes, self._rest
+        )
         self._merged_rows += made.rows
         self._compactions += 1
+
+    def _rest(self, worked_s: float) -> None:
+        """Leave the machine to others for as long as was worked, unless too much waits to be merged."""
+        if self._threads and not self._hurries:
+            self._stop.wait(worked_s)
 
     def _tidy_rollups(self) -> None:
         """Take out roll-ups that a crash left without the readings that they were made from."""
@@ -427,6 +440,8 @@ class HistoryService:
                 self._stop.wait(1.0)
 
     def _keep_compacting(self) -> None:
+        if sys.platform == "linux":  # where this is of a thread, not of the process
+            os.nice(_STEP_BACK)
         while not self._stop.is_set():
             self._wake_compact.wait(self._settings.quiet_s)
             self._wake_compact.clear()
