@@ -18,8 +18,8 @@ from gulou.kernel.clock import SECOND_US, Clock
 from gulou.records import Database
 
 _CHUNK = 500
-_SLICE = 2_000
-"""Written down at a tick, of those heard and of those that turned: some tens of ms, however many there are."""
+_SLICE = 400
+"""Written down at a tick, of those heard and of those that turned: some ms, however many there are."""
 _TURNED_AT_ONCE = 500
 
 
