@@ -71,7 +71,7 @@ def test_the_first_contact_is_over_when_answers_are_quick_again():
         rates.append(rate_per_s)
         return result(rate_per_s, next(answers), **({} if len(rates) > 2 else {"unanswered": 1}))
 
-    settle(LoopPlan(rate_per_s=5_000.0, series=1_000), step)
+    settle(LoopPlan(rate_per_s=5_000.0, series=10_000), step)
     assert rates == [5_000.0] * 3
 
 
