@@ -632,6 +632,28 @@ def test_many_signs_of_life_at_once_are_as_good_as_one_by_one(registry, place):
     assert place.open().get_device("drain-2").last_seen_at_us == 9
 
 
+def test_last_words_are_written_down_a_part_at_each_tick(registry, place, monkeypatch):
+    monkeypatch.setattr("gulou.connectivity.devices.presence._SLICE", 2)
+    for number in range(5):
+        registry.create(device(f"drain-{number}"), ADMIN)
+    numbers = np.array([registry.number_of(f"drain-{number}") for number in range(5)])
+
+    def written_after(seconds):
+        place.clock.advance(seconds)
+        registry.tick(place.clock.now_us())
+        other = DeviceRegistry(place.database, place.clock, MemoryBus(), place.audit, place.credentials)
+        return sorted(other.get_device(f"drain-{number}").last_seen_at_us or 0 for number in range(5))
+
+    now_us = place.clock.now_us()
+    registry.seen_many(numbers, np.full(5, now_us))
+    assert written_after(0) == [now_us] * 5  # that they are there is told at once, and the last word with it
+    for _ in range(3):
+        written_after(1)
+    later_us = place.clock.now_us() + SECOND_US
+    registry.seen_many(numbers, np.full(5, later_us))
+    assert [written_after(seconds).count(later_us) for seconds in (60, 1, 1)] == [2, 4, 5]
+
+
 def test_a_number_is_not_given_again(registry):
     registry.create(device(), ADMIN)
     former = registry.number_of("drain-1")
