@@ -748,6 +748,29 @@ def test_many_new_devices_in_one_packet_are_learned_in_one_go(benches, monkeypat
     assert (bench.intake.by_columns, len(calls)) == (200, 2)
 
 
+def test_learning_lets_others_have_a_turn(benches, monkeypatch):
+    monkeypatch.setattr(gatherer_module, "_LONGEST_TURN_S", -1.0)
+    bench = benches(True)
+    scheduled = []
+    call_soon = bench.loop.call_soon
+
+    def note(callback, *arguments, **options):
+        scheduled.append(getattr(callback, "__name__", ""))
+        return call_soon(callback, *arguments, **options)
+
+    monkeypatch.setattr(bench.loop, "call_soon", note)
+    frames = []
+    for number in range(50):
+        binding = Binding(f"urn:ngsi-ld:{KIND}:new-{number}", KIND)
+        bench.devices.add(
+            Device(id=f"new-{number}", name="new", adapter="mqtt", bindings=(binding,), gateway_id="gateway")
+        )
+        frames.append(encode(publish(f"new-{number}", level(number), number + 1), 4))
+    bench.feed(b"".join(frames))
+    assert scheduled.count("turn") == 2  # what was learned in the first is read in the second
+    assert bench.acks() == list(range(1, 51))
+
+
 def test_what_is_unknown_is_found_the_same_way_compiled_and_plain():
     frames = [
         encode(publish("known", b'{"waterLevel":1.5,"new":2}', 1), 4),

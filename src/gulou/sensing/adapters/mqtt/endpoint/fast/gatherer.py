@@ -37,6 +37,7 @@ from gulou.sensing.adapters.mqtt.endpoint.fast.routes import Routes
 _MOST_ROWS = 16_384
 _FIRST_PIECES = 256
 _MOST_KEPT = 262_144
+_LONGEST_TURN_S = 0.005
 _Piece = tuple[Lane, int, int]
 """A connection, and from where to where its bytes go."""
 
@@ -110,7 +111,20 @@ class Gatherer:
                 for piece in [piece for piece in work if not piece[0].is_free and piece not in free]:
                     again += self._read(data, array, [piece], now_us, came_at_s, free=False)
             work = again
+            if work and self._loop.time() - came_at_s > _LONGEST_TURN_S:
+                self._put_off(data, work)
+                break
         self._carrier.flush()
+
+    def _put_off(self, data: bytes, work: list[_Piece]) -> None:
+        """Let others have a turn before the rest is read: very many new channels take a while to learn."""
+        for lane, begin, end in work:
+            lane.incoming = data[begin:end]
+            self._kept_bytes += end - begin
+            self._lanes.append(lane)
+        if not self._is_called:
+            self._is_called = True
+            self._loop.call_soon(self.turn)
 
     def carry(self, part: Part) -> None:
         """Give the intake rows that had to wait."""

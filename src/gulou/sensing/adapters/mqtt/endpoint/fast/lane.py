@@ -172,13 +172,13 @@ class Lane:
 
     def leave(self) -> None:
         """Note that the connection is gone; what it sent before is read."""
-        if self.incoming:
+        while self.incoming:
             self._gatherer.turn()
         self.gone = True
 
     async def finish(self) -> None:
         """Wait until all that has come is durable and acknowledged."""
-        if self.incoming:
+        while self.incoming:
             self._gatherer.turn()
         while self.unfinished:
             if self._idle is None:
