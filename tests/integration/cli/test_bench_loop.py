@@ -29,4 +29,4 @@ def test_the_loop_is_closed_and_nothing_is_lost(single):
     assert report.median["lost"] == 0
     assert report.median["commands"] == report.median["probes"] > 5
     assert report.median["loop_ms"]["p50"] > 0
-    assert len(lines) == 3
+    assert len(lines) >= 4  # preparing, warming up, settling, the run
