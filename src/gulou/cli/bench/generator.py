@@ -112,6 +112,8 @@ class Load:
             for gateway, number in zip(roster.gateways, range(count), strict=True)
             for probe, pump in gateway.probes
         }
+        self._high: deque[tuple[int, str, str]] = deque()
+        """Probes that could not be sent a low level yet."""
         self._crossed_ns: dict[str, int] = {}
         self._loop_ms: list[float] = []
         self._sent = self._acked = self._crossings = self._commands = self._answers = 0
@@ -201,8 +203,18 @@ class Load:
         if crossed_ns:
             self._commands += 1
             self._loop_ms.append((now_ns - crossed_ns) / 1e6)
-            self._send_level(number, probe, _LOW)
+            self._lower(number, probe, pump)
+
+    def _lower(self, number: int, probe: str, pump: str) -> None:
+        """Let a probe fall below the limit; without room later, because only from there it can cross again."""
+        if self._send_level(number, probe, _LOW):
             self._probes.append((number, probe, pump))
+        else:
+            self._high.append((number, probe, pump))
+
+    def _lower_the_rest(self) -> None:
+        for _ in range(len(self._high)):
+            self._lower(*self._high.popleft())
 
     def _send_level(self, number: int, probe: str, whole: int) -> int:
         """Send one level of one probe; returns when, 0 when there was no room."""
@@ -266,6 +278,7 @@ class Load:
                 if order.probes_per_s * elapsed_s > self._crossings:
                     self._cross()
                 due_ns = max(due_ns + _TURN_NS, now_ns)
+                self._lower_the_rest()
             for connection in self._connections if not self._single else ():
                 if connection.queue:
                     connection.flush()
@@ -331,9 +344,10 @@ class Load:
     def _settle(self, within_s: float) -> None:
         """Wait for what is missing, but not for ever."""
         deadline = time.perf_counter() + within_s
-        while time.perf_counter() < deadline and (self._crossed_ns or self._unacked.any()):
+        while time.perf_counter() < deadline and (self._crossed_ns or self._high or self._unacked.any()):
             for connection in self._connections:
                 connection.flush()
+            self._lower_the_rest()
             self._hear(0.005)
 
     def _result(self, order: StepOrder, elapsed_s: float, waiting: int, acked_in_time: int) -> StepResult:
