@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gulou.kernel.compiled import compiled
+from gulou.sensing.adapters.mqtt.endpoint.fast.payload import after_blanks, after_text, is_time_key
 from gulou.sensing.sdk.columns import (
     BYTES,
     NOT_A_TIME,
@@ -46,44 +47,6 @@ _OUT = "int64[:, ::1]"
 _LARGEST = 1.7976931348623157e308
 
 
-@compiled(f"int64({BYTES}, int64, int64)")
-def _after_blanks(data: NDArray[np.uint8], at: int, end: int) -> int:
-    while at < end and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
-        at += 1
-    return at
-
-
-@compiled(f"boolean({BYTES}, int64, int64)")
-def _is_time_key(data: NDArray[np.uint8], begin: int, end: int) -> bool:
-    """Tell whether a key is ``observedAt``."""
-    return bool(
-        end - begin == 10
-        and data[begin] == 111
-        and data[begin + 1] == 98
-        and data[begin + 2] == 115
-        and data[begin + 3] == 101
-        and data[begin + 4] == 114
-        and data[begin + 5] == 118
-        and data[begin + 6] == 101
-        and data[begin + 7] == 100
-        and data[begin + 8] == 65
-        and data[begin + 9] == 116
-    )
-
-
-@compiled(f"int64({BYTES}, int64, int64)")
-def _after_text(data: NDArray[np.uint8], at: int, end: int) -> int:
-    """Return where the text whose opening quote is at ``at`` is closed; -1: it is none, or not a plain one."""
-    if at >= end or data[at] != 34:
-        return -1
-    at += 1
-    while at < end and data[at] != 34:
-        if data[at] < 32 or data[at] == 92:
-            return -1
-        at += 1
-    return at if at < end else -1
-
-
 @compiled(
     f"Tuple((int64, int64, int64, int64))({BYTES}, int64, int64, int64, int64, {SLOTS}, {BYTES}, "
     "int32[::1], float64[::1], float64[::1], int64, int32[::1], int64[::1], float64[::1])"
@@ -111,21 +74,21 @@ def _read_values(
     """
     rows = first
     at_us = np.int64(NOT_A_TIME)
-    at = _after_blanks(data, begin, end)
+    at = after_blanks(data, begin, end)
     if at >= end or data[at] != 123:
         return GENERAL, 0, 0, 0
-    at = _after_blanks(data, at + 1, end)
+    at = after_blanks(data, at + 1, end)
     while True:
-        close = _after_text(data, at, end)
+        close = after_text(data, at, end)
         if close < 0:
             return GENERAL, 0, 0, 0
         key, key_end = at + 1, close
-        at = _after_blanks(data, close + 1, end)
+        at = after_blanks(data, close + 1, end)
         if at >= end or data[at] != 58:
             return GENERAL, 0, 0, 0
-        at = _after_blanks(data, at + 1, end)
-        if _is_time_key(data, key, key_end):
-            close = _after_text(data, at, end)
+        at = after_blanks(data, at + 1, end)
+        if is_time_key(data, key, key_end):
+            close = after_text(data, at, end)
             if close < 0 or at_us != NOT_A_TIME:
                 return GENERAL, 0, 0, 0
             at_us = np.int64(parse_rfc3339(data, at + 1, close))
@@ -153,15 +116,15 @@ def _read_values(
             value[rows] = number
             rows += 1
             at = after
-        at = _after_blanks(data, at, end)
+        at = after_blanks(data, at, end)
         if at >= end:
             return GENERAL, 0, 0, 0
         if data[at] == 125:
             break
         if data[at] != 44:
             return GENERAL, 0, 0, 0
-        at = _after_blanks(data, at + 1, end)
-    if rows == first or _after_blanks(data, at + 1, end) != end:
+        at = after_blanks(data, at + 1, end)
+    if rows == first or after_blanks(data, at + 1, end) != end:
         return GENERAL, 0, 0, 0
     if at_us == NOT_A_TIME:
         at_us = np.int64(now_us)

@@ -6,42 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gulou.kernel.compiled import compiled
+from gulou.sensing.adapters.mqtt.endpoint.fast.payload import after_blanks, after_text, is_time_key
 from gulou.sensing.sdk.columns import BYTES, NOT_FOUND, NOT_MINE, SLOTS, find_key, parse_number
 
 TOPIC_BEGIN, TOPIC_END, KEY_BEGIN, KEY_END, OWNER = range(5)
 FOUND_COLUMNS = 5
 """Of a channel that is not known: where its device's topic and its own name stand; the device's number, or -1 where
 the topic is not known either."""
-
-_TIME_KEY = np.frombuffer(b"observedAt", np.uint8)
-
-
-@compiled(f"int64({BYTES}, int64, int64)")
-def _skip_blanks(data: NDArray[np.uint8], at: int, end: int) -> int:
-    while at < end and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
-        at += 1
-    return at
-
-
-@compiled(f"int64({BYTES}, int64, int64)")
-def _skip_text(data: NDArray[np.uint8], at: int, end: int) -> int:
-    """Return where a plain text is closed whose opening quote is at ``at``; -1: it is none."""
-    if at >= end or data[at] != 34:
-        return -1
-    at += 1
-    while at < end and data[at] != 34:
-        if data[at] < 32 or data[at] == 92:
-            return -1
-        at += 1
-    return at if at < end else -1
-
-
-@compiled(f"boolean({BYTES}, int64, int64)")
-def _is_time(data: NDArray[np.uint8], begin: int, end: int) -> bool:
-    same = end - begin == len(_TIME_KEY)
-    for offset in range(len(_TIME_KEY)):
-        same = same and data[begin + offset] == _TIME_KEY[offset]
-    return bool(same)
 
 
 @compiled(f"int64({BYTES}, int64, int64, int64, {SLOTS}, {BYTES}, {SLOTS}, {BYTES}, int64[:, ::1])")
@@ -100,22 +71,22 @@ def find_unknown(
         if payload >= after:
             continue
         owner = find_key(topics, topic_keys, data, topic, topic_end, 0)
-        place = _skip_blanks(data, payload, after)
+        place = after_blanks(data, payload, after)
         if data[place if place < after else payload] != 123:
             continue
         place += 1
         while rows < found.shape[0]:
-            key = _skip_blanks(data, place, after)
-            key_end = _skip_text(data, key, after)
+            key = after_blanks(data, place, after)
+            key_end = after_text(data, key, after)
             if key_end < 0:
                 break
             key += 1
-            place = _skip_blanks(data, key_end + 1, after)
+            place = after_blanks(data, key_end + 1, after)
             if place >= after or data[place] != 58:
                 break
-            place = _skip_blanks(data, place + 1, after)
-            if _is_time(data, key, key_end):
-                place = _skip_text(data, place, after) + 1
+            place = after_blanks(data, place + 1, after)
+            if is_time_key(data, key, key_end):
+                place = after_text(data, place, after) + 1
                 if place == 0:
                     break
             else:
@@ -129,7 +100,7 @@ def find_unknown(
                     found[rows, KEY_END] = key_end
                     found[rows, OWNER] = owner
                     rows += 1
-            place = _skip_blanks(data, place, after)
+            place = after_blanks(data, place, after)
             if place >= after or data[place] != 44:
                 break
             place += 1
