@@ -25,6 +25,7 @@ from gulou.kernel.errors import Conflict, Fault, Unavailable
 from gulou.kernel.messages import render
 
 _AGAIN_AFTER_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_LONGEST_AFTER_WORK_S = 0.5
 _WELL_AFTER_S = 60.0
 _LOOP_FROM = 4
 _LOOK_S = 0.05
@@ -143,6 +144,8 @@ class Child:
         lived_s = time.monotonic() - self._begun_s
         self._soon = 0 if lived_s >= _WELL_AFTER_S else self._soon + 1
         wait_s = _AGAIN_AFTER_S[min(max(self._soon - 1, 0), len(_AGAIN_AFTER_S) - 1)]
+        if self.report is not None and self.report.is_ready:  # it can do its work, and what ended it may be past
+            wait_s = min(wait_s, _LONGEST_AFTER_WORK_S)
         how = f"by signal {-code}" if code < 0 else f"with {code}"
         line = f"{self.name} has ended {how} after {lived_s:.0f} s; started again"
         line += f" in {wait_s:g} s." if wait_s else " at once."
