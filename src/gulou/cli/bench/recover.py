@@ -474,17 +474,23 @@ def _fill(count: int, log_folder: Path, rows: int = 10_000) -> None:
 def _await_readers(target: Target) -> None:
     """Wait until the platform has taken in what the log holds, and has made that durable."""
     deadline = time.monotonic() + _SETTLE_WITHIN_S
-    client = Client(target.running, "en")
+    while time.monotonic() < deadline and not _has_stored(target):
+        time.sleep(1)
+    time.sleep(6)  # a checkpoint is due every five seconds
+
+
+def _has_stored(target: Target) -> bool:
+    """Tell whether the accounts know the readings; not before both processes are there."""
     try:
-        while time.monotonic() < deadline:
-            if client.call("GET", "/accounting")["total"]["stored"]:
-                break
-            time.sleep(1)
-    except GulouError as error:
-        say(str(error))
+        client = Client(target.running, "en")
+    except GulouError:
+        return False
+    try:
+        return bool(client.call("GET", "/accounting")["total"]["stored"])
+    except GulouError:
+        return False
     finally:
         client.close()
-    time.sleep(6)  # a checkpoint is due every five seconds
 
 
 def _spread(seconds: list[float]) -> dict[str, float]:
