@@ -154,7 +154,7 @@ class RuleView(View):
     file: str | None = None
     source: str | None = Field(default=None, description="its YAML")
     active: int = Field(default=0, description="detections that are raised now")
-    watched: int = Field(default=0, description="entities (or groups) that it keeps a state of")
+    watched: int = Field(default=0, description="entities (of a pattern: groups) that it hears")
     counters: dict[str, float] = Field(default_factory=dict)
 
 

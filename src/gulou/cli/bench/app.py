@@ -15,6 +15,7 @@ from gulou.cli.bench.model import LoopPlan
 from gulou.cli.bench.recover import recover
 from gulou.cli.bench.report import Compare, Quick, Runs, Save, finish, say
 from gulou.cli.bench.rules import rules
+from gulou.cli.bench.soak import soak
 from gulou.cli.options import Json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure how quick this machine is with Gulou.")
@@ -30,6 +31,7 @@ bench_app.command("log")(log)
 bench_app.command("recover")(recover)
 bench_app.command("rules")(rules)
 bench_app.command("history")(history)
+bench_app.command("soak")(soak)
 
 
 @bench_app.command("loop")

@@ -98,7 +98,7 @@ def measure_loop(plan: LoopPlan, progress: Progress) -> tuple[Report, bool]:
             def step(rate_per_s: float, seconds: float) -> StepResult:
                 result = generator.step(StepOrder(rate_per_s, seconds, plan.probes_per_s))
                 seen.append(result)
-                progress(_line(result, plan))
+                progress(describe(result, plan))
                 return result
 
             step(plan.warm_up_per_s, plan.warm_up_s)
@@ -183,7 +183,8 @@ def _verdict(result: StepResult, plan: LoopPlan) -> str:
     return "sustained" if result.is_sustained(plan.limit_ms) else "not sustained"
 
 
-def _line(result: StepResult, plan: LoopPlan) -> str:
+def describe(result: StepResult, plan: LoopPlan) -> str:
+    """Say in a line what came of a period."""
     return (
         f"{result.asked_per_s:9,.0f}/s asked, {result.rate_per_s:9,.0f}/s acknowledged, "
         f"loop p50 {result.loop_ms.p50} p99 {result.loop_ms.p99} ms, ack p99 {result.ack_ms.p99} ms, "

@@ -138,6 +138,27 @@ class BenchPlatform:
     def _call(self, method: str, path: str, **options: Any) -> Any:
         return self.api.call(method, path, timeout=_PREPARE_WITHIN_S, **options)
 
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self._place.root
+
+    def accounts(self) -> dict[str, int]:
+        """Return what the ledger says of all sources together."""
+        total: dict[str, int] = self._call("GET", "/accounting")["total"]
+        return total
+
+    def memory_mib(self) -> dict[str, float]:
+        """Return what each process has of memory of its own, MiB: pages that are no file's; Linux only."""
+        running = self._place.running()
+        found = {}
+        for name, pid in (("engine", running and running.engine_pid), ("web", running and running.web_pid)):
+            status = Path(f"/proc/{pid}/status")
+            if pid is not None and status.exists():
+                line = next(one for one in status.read_text().splitlines() if one.startswith("RssAnon"))
+                found[name] = round(int(line.split()[1]) / 1024, 1)
+        return found
+
     def stored(self, at_least: int = 0) -> int:
         """Return how many readings the ledger has as stored; it may be some moments behind the log."""
         deadline = time.monotonic() + _SETTLE_WITHIN_S

@@ -88,7 +88,6 @@ class HistoryService:
         self._error: GulouError | None = None
         self._compaction_error: GulouError | None = None
         self._flushed_at_us = self._tidied_at_us = clock.now_us()
-        self._hurries = False
         self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = self._held = 0
         self._merging = False
 
@@ -200,8 +199,7 @@ class HistoryService:
                 )
                 if chosen is None:
                     break
-                self._hurries = len(chosen.groups) > 2 * settings.compact_files
-                self._behind += self._hurries
+                self._behind += self._hurries()
                 self._merge(chosen)
                 merges += 1
             now_us = self._clock.now_us()
@@ -379,8 +377,12 @@ class HistoryService:
 
     def _rest(self, worked_s: float) -> None:
         """Leave the machine to others for as long as was worked, unless too much waits to be merged."""
-        if self._threads and not self._hurries:
+        if self._threads and not self._hurries():
             self._stop.wait(worked_s)
+
+    def _hurries(self) -> bool:
+        """Say whether so much waits to be merged that flushing will soon have to wait for it."""
+        return self._waiting() > self._settings.compact_backlog // 2
 
     def _tidy_rollups(self) -> None:
         """Take out roll-ups that a crash left without the readings that they were made from."""

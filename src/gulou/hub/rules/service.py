@@ -52,7 +52,7 @@ class RuleView(msgspec.Struct, frozen=True):
 
     Args:
         active: how many detections are raised now.
-        watched: how many states it keeps.
+        watched: how many entities (of a pattern: groups) it hears.
         quarantined: why it was put aside, None while it runs.
     """
 
@@ -431,6 +431,7 @@ class RuleService:
             kept=Kept(self._applied, snapshot.now_us, snapshot.listening_since_us),
             gone=self._gone,
             rows=snapshot.rows,
+            let_go=snapshot.let_go,
             findings=self._unkept,
             quarantines=self._aside_changed,
             forget_before_us=now_us - round(self._settings.keep_detections_days * _DAY_US),
@@ -530,7 +531,7 @@ class RuleService:
         if judge is None:
             return RuleView(rule, RuleCounters(), 0, 0, None)
         counters = msgspec.structs.replace(judge.counters)
-        return RuleView(rule, counters, judge.active, len(judge.states), judge.quarantined)
+        return RuleView(rule, counters, judge.active, self._engine.watched(judge), judge.quarantined)
 
     def dearest(self, limit: int) -> list[RuleCost]:
         """Return the rules that took most time since they were loaded, for the operations page."""

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, TextClause, delete, func, insert, select, text
+from sqlalchemy import Connection, TextClause, delete, func, insert, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from gulou.hub.rules.engine import Finding, State
@@ -65,6 +65,7 @@ class Page:
     Args:
         gone: ids of rules whose kept states are void.
         rows: rule id, key, state version, encoded state.
+        let_go: rule id and key of states that are kept no more, unless they are among ``rows``.
         quarantines: rule id → (state version, reason, since when) or None for one that is released.
         forget_before_us: detections older than this are deleted.
         last_tick: moments up to this number need not be run again.
@@ -73,6 +74,7 @@ class Page:
     kept: Kept
     gone: list[str]
     rows: list[tuple[str, str, str, bytes]]
+    let_go: list[tuple[str, str]]
     findings: list[Finding]
     quarantines: dict[str, tuple[str, str, int] | None]
     forget_before_us: int
@@ -167,6 +169,7 @@ class RuleStore:
         """Write everything that changed since the last checkpoint, as one."""
         with self._writing() as connection:
             _delete_rules(connection, page.gone)
+            _delete_states(connection, page.let_go)
             _write_states(connection, page.rows)
             self._write_findings(connection, page.findings)
             _write_quarantines(connection, page.quarantines)
@@ -240,6 +243,12 @@ def key_of(detection: Detection) -> str:
 def _delete_rules(connection: Connection, gone: Sequence[str]) -> None:
     for start in range(0, len(gone), _CHUNK):
         connection.execute(delete(rule_states).where(rule_states.c.rule_id.in_(gone[start : start + _CHUNK])))
+
+
+def _delete_states(connection: Connection, let_go: Sequence[tuple[str, str]]) -> None:
+    key = tuple_(rule_states.c.rule_id, rule_states.c.state_key)
+    for start in range(0, len(let_go), _CHUNK):
+        connection.execute(delete(rule_states).where(key.in_(let_go[start : start + _CHUNK])))
 
 
 def _write_quarantines(connection: Connection, changed: dict[str, tuple[str, str, int] | None]) -> None:

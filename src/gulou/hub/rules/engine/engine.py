@@ -6,6 +6,7 @@ from a kept state finds the same again. Not safe for several threads; the servic
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from gulou.hub.rules.engine.announcer import Announcer
 from gulou.hub.rules.engine.derive import DeriveJudge
 from gulou.hub.rules.engine.explanation import explain
 from gulou.hub.rules.engine.geofence import GeofenceJudge
+from gulou.hub.rules.engine.guards import NEVER
 from gulou.hub.rules.engine.judge import Judge
 from gulou.hub.rules.engine.lanes import Lanes
 from gulou.hub.rules.engine.levels import LevelsJudge, make_levels_judge
@@ -72,6 +74,7 @@ class Snapshot:
     Args:
         states: to be encoded, one by one; those that change before their turn are encoded then.
         rows: what has been encoded: rule id, key, state version, state.
+        let_go: rule id and key of states that are kept no more; one of them may be among ``rows`` again.
         blocks: numbers of the lanes' blocks that changed.
     """
 
@@ -80,6 +83,7 @@ class Snapshot:
     now_us: int
     listening_since_us: int
     rows: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+    let_go: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Engine:
@@ -101,7 +105,7 @@ class Engine:
     ) -> None:
         self.surroundings = surroundings
         self.judges: Shards[Judge] = Shards()
-        self.dirty: list[tuple[Judge, State]] = []
+        self.dirty: dict[int, tuple[Judge, State]] = {}
         self.put_aside: list[Judge] = []
         """Judges that were quarantined since somebody last looked."""
         self._announcer = Announcer(surroundings, devices)
@@ -116,6 +120,8 @@ class Engine:
         self._found: list[Finding] = []
         self._derived: list[Reading] = []
         self._epoch = 1
+        self._let_go: list[tuple[str, str]] = []
+        self._roused: list[tuple[Judge, State]] = []
         self._snapshot: Snapshot | None = None
 
     @property
@@ -232,7 +238,10 @@ class Engine:
         for state in states:
             judge.states[state.key] = state
             judge.active += state.occurrence is not None
-            state.scheduled_us, state.timer, state.epoch = None, None, 0
+            state.scheduled_us, state.timer, state.epoch, state.kept = None, None, 0, True
+            if self._lanes is not None and judge.is_calm(state):
+                self._bring_up_to_date(judge, state)
+                self._let_go_of(self._lanes, judge, state)
             self._schedule(judge, state)
 
     def watch_known(self) -> Iterator[None]:
@@ -269,6 +278,16 @@ class Engine:
         return Finding(
             detection, {"rule": rule_id, "change": "cleared", "at": to_rfc3339(at_us), "reason": "rule removed"}
         )
+
+    def watched(self, judge: Judge) -> int:
+        """Return how many entities (of a pattern: groups) a rule hears."""
+        select = judge.rule.select
+        if judge.calm is None or self._lanes is None:
+            return len(judge.states)
+        if select.exact_id is None:
+            return max(self._lanes.series_of(select.entity_type, judge.calm[0]), len(judge.states))
+        number = self._lanes.number_of(select.exact_id, judge.calm[0])
+        return len(judge.states) if number is None else min(self._lanes.count(number), 1)
 
     # ---- time
 
@@ -363,6 +382,11 @@ class Engine:
         for judge, state, _ in waiting.values():
             self._evaluate(judge, state)
         if self._lanes is not None:
+            for judge, state, _ in waiting.values():
+                self._let_go_of(self._lanes, judge, state)
+            for judge, state in self._roused:
+                self._let_go_of(self._lanes, judge, state)
+            self._roused.clear()
             for number in touched:
                 self._lanes.refresh(number)
 
@@ -429,42 +453,61 @@ class Engine:
             self._offer(listener, reading, age_us, waiting, count)
 
     def _begin(self, lanes: Lanes, number: int, at_us: int, value: float, age_us: int) -> bool:
-        """Show a reading to the one rule on its series, as the first of its entity, if it begins nothing there.
+        """Note a reading of a series that no rule has judged yet, if all rules on it are plain limits and far off.
+
+        Very many series are met for the first time in one moment, after a start and when very many rules come.
 
         Returns:
             Whether that was so; else nothing has been done.
         """
         listeners = lanes.listeners(number)
-        if len(listeners) != 1:
+        entity_id = lanes.catalogue.get(number).entity_id
+        low, high, patience_us = -math.inf, math.inf, NEVER
+        for listener in listeners:
+            judge = listener.judge
+            calm, most_us = judge.calm, judge.rule.max_age_us
+            if calm is None or judge.quarantined is not None or age_us > most_us:
+                return False
+            if not listener.is_calm(entity_id, value):
+                return False
+            low, high, patience_us = max(low, calm[1]), min(high, calm[2]), min(patience_us, most_us)
+        if not listeners:
             return False
-        listener = listeners[0]
-        judge, series = listener.judge, lanes.catalogue.get(number)
-        if (
-            not isinstance(judge, LevelsJudge)
-            or series.entity_id in judge.states
-            or judge.quarantined is not None
-            or listener.select.where is not None
-            or age_us > judge.rule.max_age_us
-        ):
-            return False
-        begun = judge.begin(series.entity_id, series.property, at_us, value, lanes.count(number) + 1)
-        if begun is None:
-            return False
-        state, band = begun
-        lanes.begin(number, at_us, value, band, judge.rule.max_age_us)
-        self._mark(judge, state)
+        for listener in listeners:
+            listener.judge.counters.taken += 1
+            listener.judge.counters.evaluations += 1
+        lanes.begin(number, at_us, value, (low, high), patience_us)
         return True
 
     def _bring(self, lanes: Lanes, listener: Listener, reading: Reading, number: int) -> None:
         """Bring a listener's state up to date before it sees a reading."""
         judge = listener.judge
+        if judge.quarantined is not None:
+            return
         state = judge.states.get(listener.prefix + reading.entity_id)
-        if state is not None and judge.quarantined is None:
+        if state is not None:
             known = judge.counted(state, reading.property)
             missed = None if known is None else lanes.missed(number, known)
             if missed is not None:
                 self.spare(judge, state)
                 judge.catch_up(state, reading.property, missed)
+        elif judge.calm is not None and (newest := lanes.missed(number, 0)) is not None:
+            self._roused.append((judge, judge.awaken(reading.entity_id, newest)))
+
+    def _let_go_of(self, lanes: Lanes, judge: Judge, state: State) -> None:
+        """Keep no state of an entity any more where its series says all that there is to know."""
+        if not judge.is_calm(state) or judge.calm is None or judge.states.get(state.key) is not state:
+            return
+        known, number = state.inputs.get(judge.calm[0]), lanes.number_of(state.key, judge.calm[0])
+        newest = None if number is None else lanes.missed(number, 0)
+        if known is None or newest is None or known != newest.as_input():
+            return
+        del judge.states[state.key]
+        self.dirty.pop(id(state), None)
+        self.spare(judge, state)
+        state.epoch = 0
+        if state.kept and not judge.retired:
+            self._let_go.append((judge.rule.id, state.key))
 
     def _offer(
         self, listener: Listener, reading: Reading, age_us: int, waiting: _Waiting, count: int | None = None
@@ -486,6 +529,8 @@ class Engine:
         else:
             wanted = True
             self._take(judge, judge.state_of(key), reading, waiting)
+        if not wanted and judge.calm is not None and count is not None:
+            judge.state_of(key)  # since its series says more than the rule knows
         if count is not None and (state := judge.states.get(key)) is not None:
             if not wanted:
                 self._mark(judge, state)
@@ -562,8 +607,9 @@ class Engine:
     def begin_snapshot(self) -> Snapshot:
         """Freeze what changed since the last snapshot; ``encode`` and ``lane_block`` read it as it is now."""
         blocks = [] if self._lanes is None else self._lanes.begin_snapshot()
-        self._snapshot = Snapshot(self.dirty, blocks, self._now_us, self._listening_since_us)
-        self.dirty = []
+        states = list(self.dirty.values())
+        self._snapshot = Snapshot(states, blocks, self._now_us, self._listening_since_us, let_go=self._let_go)
+        self.dirty, self._let_go = {}, []
         self._epoch += 1
         return self._snapshot
 
@@ -583,8 +629,10 @@ class Engine:
         if self._lanes is not None:
             self._lanes.end_snapshot([] if kept else snapshot.blocks)
         if not kept:
+            self._let_go[:0] = snapshot.let_go
             for judge, state in snapshot.states:
-                self._mark(judge, state)
+                if judge.states.get(state.key) is state:
+                    self._mark(judge, state)
 
     def restore_lanes(self, blocks: Iterable[tuple[int, bytes]]) -> None:
         """Put back what was kept of the lanes."""
@@ -598,7 +646,7 @@ class Engine:
         if snapshot is not None and state.epoch == self._epoch - 1:
             state.epoch = 0
             if not judge.retired:
-                rule = judge.rule
+                rule, state.kept = judge.rule, True
                 snapshot.rows.append((rule.id, state.key, rule.state_version, _states.encode(state)))
 
     def _mark(self, judge: Judge, state: State) -> None:
@@ -606,7 +654,7 @@ class Engine:
         if state.epoch != self._epoch:
             self.spare(judge, state)
             state.epoch = self._epoch
-            self.dirty.append((judge, state))
+            self.dirty[id(state)] = (judge, state)
 
     def _guard(self, judge: Judge, action: Callable[..., Any], *arguments: Any) -> Any:
         """Run a judge's action; a rule that keeps failing is put aside, the others go on."""

@@ -49,6 +49,7 @@ class Judge:
     __slots__ = (
         "_windows",
         "active",
+        "calm",
         "counters",
         "host",
         "listeners",
@@ -63,6 +64,11 @@ class Judge:
         self.rule = rule
         self.host = host
         self.states: dict[str, State] = {}
+        self.calm: tuple[str, float, float] | None = None
+        """Of a plain limit: its property, and two numbers; while values stay between them no state is kept.
+
+        All that there is to know of such an entity is in the lane of its series (``Lanes``).
+        """
         self.active = 0
         """How many detections are raised."""
         self.counters = RuleCounters()
@@ -106,6 +112,18 @@ class Judge:
         state.newest_us = max(state.newest_us, at_us)
         self.counters.taken += 1
         return True
+
+    def is_calm(self, state: State) -> bool:
+        """Say whether a state holds nothing that its series does not."""
+        return False
+
+    def awaken(self, key: str, newest: Missed) -> State:
+        """Make the state of an entity that kept none, from what is known of its series."""
+        assert self.calm is not None
+        state = self.states[key] = self.new_state(key)
+        state.inputs[self.calm[0]] = newest.as_input()
+        state.newest_us = newest.observed_us
+        return state
 
     def tolerance(self, state: State, name: str) -> Band | None:
         """Return within which values of a property no reading that is newer than all before can change anything.

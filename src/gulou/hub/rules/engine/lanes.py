@@ -20,12 +20,14 @@ _CHUNK_BITS = 14
 _CHUNK = 1 << _CHUNK_BITS
 _BLOCK = 1 << guards.BLOCK_BITS
 _SOUND: tuple[Literal["C", "A"], ...] = ("C", "A")
+_MANY = 8
+"""From so many rules on one series on, their bands are kept."""
 _SHUT = (np.inf, -np.inf, guards.NEVER)
 _Band = tuple[float, float, int]
 
 
 class Crowd:
-    """The bands of several rules on one series: a reading is shown to those whose band it leaves."""
+    """The bands of many rules on one series: a reading is shown to those whose band it leaves."""
 
     __slots__ = ("highs", "listeners", "lows", "pending", "untils")
 
@@ -64,6 +66,7 @@ class Lanes:
         self._listeners: list[NDArray[np.object_] | None] = []
         self._crowds: dict[int, Crowd] = {}
         self._type_numbers: dict[str, int] = {}
+        self._kinds: tuple[int, dict[tuple[str, str], int]] = (0, {})
         self._capacity = 0
         self._cells: NDArray[np.int64] = np.zeros((0, guards.WORDS), np.int64)
         self._reals: NDArray[np.float64] = self._cells.view(np.float64)
@@ -120,6 +123,9 @@ class Lanes:
         listeners = self.listeners(number)
         if len(listeners) < 2:
             return listeners
+        if len(listeners) < _MANY:
+            entity_id = self.catalogue.get(number).entity_id
+            return tuple([one for one in listeners if not one.is_calm(entity_id, value)])
         crowd = self._crowds.get(number)
         if crowd is None or crowd.listeners is not listeners:
             return listeners
@@ -163,7 +169,7 @@ class Lanes:
         return not cells[number, MAX_AGE] and at_us > int(cells[number, LAST_US])
 
     def begin(self, number: int, at_us: int, value: float, band: tuple[float, float], patience_us: int) -> None:
-        """Note the newest reading of a series, which was judged, and set the band of its only listener."""
+        """Note the newest reading of a series, which begins nothing, and set within what no later one does either."""
         self._spare(number)
         cells, reals = self._cells[number], self._reals[number]
         reals[LOW], reals[HIGH] = band
@@ -193,6 +199,14 @@ class Lanes:
     def count(self, number: int) -> int:
         return int(self._cells[number, COUNT])
 
+    def series_of(self, entity_type: str, name: str) -> int:
+        """Return how many series there are of a property of a type."""
+        count = len(self.catalogue)
+        if self._kinds[0] != count:
+            numbers = np.bincount(self.catalogue.kind_of()[:count]).tolist()
+            self._kinds = (count, dict(zip(self.catalogue.kinds(), numbers, strict=False)))
+        return self._kinds[1].get((entity_type, name), 0)
+
     # ---- bands
 
     def close(self, number: int) -> None:
@@ -210,10 +224,13 @@ class Lanes:
             return
         series = self.catalogue.get(number)
         patience_us = min([listener.judge.rule.max_age_us for listener in listeners])
-        if len(listeners) == 1:
-            low, high, until_us = listeners[0].tolerance(series.entity_id, series.property) or _SHUT
-        else:
+        if len(listeners) >= _MANY:
             low, high, until_us = self._refresh_crowd(number, listeners, series)
+        else:
+            low, high, until_us = -math.inf, math.inf, guards.NEVER
+            for listener in listeners:
+                band = listener.tolerance(series.entity_id, series.property) or _SHUT
+                low, high, until_us = max(low, band[0]), min(high, band[1]), min(until_us, band[2])
         reals[number, LOW], reals[number, HIGH] = low, high
         cells[number, UNTIL], cells[number, MAX_AGE] = until_us, patience_us
 

@@ -40,7 +40,7 @@ def way_ahead(level: Level, switch: Switch, value: float | None, scope: StateSco
 class LevelsJudge(Judge):
     """Judges levels at each reading."""
 
-    __slots__ = ("_below", "_calm", "_expires", "_levels", "_looks_back", "_value", "condition", "judged")
+    __slots__ = ("_below", "_expires", "_levels", "_looks_back", "_value", "condition", "judged")
 
     def __init__(self, rule: Rule, host: Host, condition: Threshold | Window) -> None:
         super().__init__(rule, host)
@@ -50,36 +50,19 @@ class LevelsJudge(Judge):
         self._expires = rule.expires_us is not None
         self._looks_back = isinstance(condition, Window) or bool(condition.of)
         self.condition = condition
-        self._calm = condition.calm if isinstance(condition, Threshold) else None
+        if isinstance(condition, Threshold) and rule.select.where is None and rule.select.id_pattern is None:
+            calm = condition.calm
+            self.calm = calm if calm is not None and rule.inputs == {calm[0]} else None
         self.judged: float | None = None
         """The value that is being judged, while it is."""
 
     def new_state(self, key: str) -> State:
         return State(key, switches=[Switch() for _ in self._levels])
 
-    def begin(
-        self, key: str, name: str, at_us: int, value: float, count: int
-    ) -> tuple[State, tuple[float, float]] | None:
-        """Take in the first reading of an entity, if it begins nothing: what ``take`` and ``judge`` would do.
-
-        Very many entities are met for the first time in one moment, after a start and when very many rules come.
-
-        Args:
-            count: how many readings of the series have come, with this one.
-
-        Returns:
-            The state, and the two numbers between which further readings change nothing.
-        """
-        calm = self._calm
-        if calm is None or calm[0] != name or not calm[1] < value < calm[2]:
-            return None
-        state = self.new_state(key)
-        state.inputs[name] = Input(at_us, value, None, count)
-        state.newest_us = at_us
-        self.states[key] = state
-        self.counters.taken += 1
-        self.counters.evaluations += 1
-        return state, calm[1:]
+    def is_calm(self, state: State) -> bool:
+        if self.calm is None or state.occurrence is not None:
+            return False
+        return not any(switch.on or switch.since_us is not None for switch in state.switches)
 
     def judge(self, state: State) -> None:
         self.judge_at(state, state.newest_us, state.newest_us)

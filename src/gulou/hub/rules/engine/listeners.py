@@ -73,12 +73,20 @@ class Listener:
         seen = None if self._seen is None else self._seen.get(entity_id)
         return seen is None or seen[0]
 
+    def is_calm(self, entity_id: str, value: float) -> bool:
+        """Say whether a reading that is newer than all before changes nothing, and no state has to take it in."""
+        judge = self.judge
+        calm = judge.calm
+        return calm is not None and calm[1] < value < calm[2] and entity_id not in judge.states
+
     def tolerance(self, entity_id: str, name: str) -> Band | None:
         """Return what the rule tolerates of a series, as ``Judge.tolerance``."""
         judge, until_us = self.judge, NEVER
         if judge.quarantined is not None:
             return _ANYTHING
         state = judge.states.get(self.prefix + entity_id)
+        if state is None and judge.calm is not None:
+            return judge.calm[1], judge.calm[2], NEVER
         if self._seen is not None:
             seen = self._seen.get(entity_id)
             if seen is None or (state is not None and not seen[0]):

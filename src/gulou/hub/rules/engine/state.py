@@ -38,6 +38,10 @@ class Missed(NamedTuple):
     value: float
     before: float
 
+    def as_input(self) -> Input:
+        """Return what a state would know that had taken all of it in."""
+        return Input(self.observed_us, self.value, self.before if self.total > 1 else None, self.total)
+
 
 class Samples(msgspec.Struct, array_like=True, gc=False):
     """The past of one property: times (µs, rising) and values."""
@@ -113,6 +117,7 @@ class State(msgspec.Struct, gc=False):
         scheduled_us: when the engine will look at the state again; not kept.
         timer: number of the timer that will have the engine look; not kept.
         epoch: between which two checkpoints it changed last; not kept.
+        kept: a checkpoint has it, or may have; not kept itself.
         heard: of an absence: property → how many readings had come when the newest was judged.
     """
 
@@ -133,6 +138,7 @@ class State(msgspec.Struct, gc=False):
     heard: dict[str, int] | None = None
     timer: int | None = None
     epoch: int = 0
+    kept: bool = False
 
 
 class RuleCounters(msgspec.Struct):
