@@ -415,12 +415,14 @@ class HistoryService:
         return sum(file.bytes <= self._settings.compact_max_bytes for file in self._lake.state.files)
 
     def _hold(self) -> None:
-        """Wait while merging is too far behind; a merge that fails is not waited for."""
+        """Wait while merging is too far behind, but not for ever; a merge that fails is not waited for."""
         if self._waiting() <= self._settings.compact_backlog:
             return
         self._held += 1
-        before = self._compactions
+        before, until_s = self._compactions, time.monotonic() + self._settings.compact_wait_s
         while not self._stop.is_set() and self._compaction_error is None and self._compactions == before:
+            if time.monotonic() > until_s:
+                return
             if not self._merging and not self._wake_compact.is_set():
                 return  # there is nothing to merge: the files are many for another reason
             with self._room:

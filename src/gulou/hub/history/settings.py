@@ -64,6 +64,9 @@ class HistorySettings(Settings):
         unit="files",
         description="Files waiting to be merged at most: beyond it flushing waits, then the log, then the senders.",
     )
+    compact_wait_s: float = setting(
+        15.0, ge=0, le=3600, unit="s", description="Longest time that one flush waits so; well below tail_wait_s."
+    )
     quiet_s: float = setting(
         300.0, gt=0, le=86_400, unit="s", description="A month not written to for so long becomes one sorted run."
     )

@@ -151,6 +151,24 @@ def test_flushing_waits_while_merging_is_too_far_behind(tmp_path):
     history.close()
 
 
+def test_a_merge_that_takes_long_stops_nobody_for_ever(tmp_path, monkeypatch):
+    catalogue, may_end = SeriesCatalogue(), threading.Event()
+    options = HistorySettings(
+        flush_rows=5, flush_s=0.01, tail_max_rows=10, compact_backlog=4, compact_files=2, compact_wait_s=0.05,
+        latest_s=0.001, tail_wait_s=30.0,
+    )  # fmt: skip
+    history = HistoryService(tmp_path, VirtualClock(T0), options, catalogue)
+    merge = history._merge
+    monkeypatch.setattr(history, "_merge", lambda chosen: (may_end.wait(60), merge(chosen)))
+    history.start()
+    for sequence in range(1, 30):
+        found = [("a", "flow", sequence + n / 8, n) for n in range(5)]
+        history.apply(LogBatch(sequence, T0, "mqtt", (), columns=columns_of(catalogue, found)))
+    assert history.status()["flushes_held"] > 1
+    may_end.set()
+    history.close()
+
+
 def plain(function):
     return getattr(function, "py_func", function)
 
