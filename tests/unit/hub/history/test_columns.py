@@ -1,5 +1,7 @@
 """Numbers that come as columns: the same answers as objects, sorted and small on disk, readable by any engine."""
 
+import threading
+
 import duckdb
 import numpy as np
 import pyarrow as pa
