@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from gulou.access import AccessService, DeviceCredentials
 from gulou.connectivity.bus import Bus
 from gulou.connectivity.commands import CommandService, CommandSettings
-from gulou.connectivity.devices import Device, DeviceRegistry, DeviceSettings
+from gulou.connectivity.devices import Device, DeviceRegistry, DeviceSettings, SqlDevices
 from gulou.connectivity.intake import (
     IntakeService,
     IntakeSettings,
@@ -51,6 +51,7 @@ class EngineDomain:
     Args:
         settings: reads one section; stories give every component its defaults.
         adapters: those that devices may name; None: any, as in stories.
+        device_rows: the table of devices, where it is read ahead.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class EngineDomain:
         settings: SettingsReader,
         log_folder: Path | None,
         adapters: frozenset[str] | None = None,
+        device_rows: SqlDevices | None = None,
     ) -> None:
         audit = access.audit
         self.series = series
@@ -80,6 +82,7 @@ class EngineDomain:
             knows=vocabulary,
             adapters=adapters,
             settings=settings.read("devices", DeviceSettings),
+            source=device_rows,
         )
         context.place_by(placing_by(self.devices), self.devices.load)
         context.number_by(series)
@@ -137,8 +140,12 @@ class Domain(EngineDomain):
         settings: SettingsReader,
         log_folder: Path | None,
         adapters: frozenset[str] | None = None,
+        device_rows: SqlDevices | None = None,
     ) -> None:
-        super().__init__(database, log, series, clock, bus, context, vocabulary, access, settings, log_folder, adapters)
+        super().__init__(
+            database, log, series, clock, bus, context, vocabulary, access, settings, log_folder, adapters, device_rows
+        )
+        context.restore()
         self.operations = Operations(database, clock, bus, access, self.commands, settings, self.rules.close)
         self.incidents, self.warnings = self.operations.incidents, self.operations.warnings
 

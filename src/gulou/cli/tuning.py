@@ -17,11 +17,11 @@ def tune_interpreter() -> None:
 
     A thread that comes back from the disk or a socket waits a switch interval for every one that computes: at the
     usual 5 ms a command's way through the record store would take ten of them. What the start has made stays until
-    the end: the garbage collector need not look at it again, and need not look at young objects so often.
+    the end: the garbage collector need not look at it again (not even once: with a million devices that takes a second,
+    in which nobody is answered), and need not look at young objects so often.
     What comes later in great numbers and stays, a city's devices say, it looks at once: see ``_Collections``.
     """
     sys.setswitchinterval(_SWITCH_S)
-    gc.collect()
     gc.freeze()
     atexit.register(gc.unfreeze)  # the end tidies up only what the collector may see; libraries complain of the rest
     gc.set_threshold(*_COLLECT_AT)

@@ -26,7 +26,7 @@ from gulou.cli.settings import ServerSettings
 from gulou.connectivity.bridge import BridgeSettings
 from gulou.connectivity.bus import InProcessBus, MemoryBus
 from gulou.connectivity.commands import CommandSettings
-from gulou.connectivity.devices import DeviceSettings
+from gulou.connectivity.devices import DeviceSettings, SqlDevices
 from gulou.connectivity.intake import (
     IntakeSettings,
     LedgerSettings,
@@ -101,6 +101,11 @@ class Ground:
         self.vocabulary = Vocabulary.load()
         self.access = AccessService(self.database, self.clock, self.settings.read("access", AccessSettings))
         self.bus = bus()
+        self._device_rows = SqlDevices(self.database)
+
+    def read_ahead(self) -> None:
+        """Begin to read what an engine will need, while other things are made."""
+        self._device_rows.read_ahead()
 
     @property
     def adapter_names(self) -> frozenset[str]:
@@ -137,6 +142,7 @@ class Ground:
             self.settings,
             self.place.log,
             self.adapter_names,
+            self._device_rows,
         )
         return log, parts
 
@@ -166,6 +172,7 @@ EngineParts = tuple[
     SettingsReader,
     Path,
     frozenset[str],
+    SqlDevices,
 ]
 
 

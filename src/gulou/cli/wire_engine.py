@@ -78,6 +78,10 @@ class Surroundings:
         self.takes_columns = getattr(replica, "takes_columns", False)
         self._position = self._applied = replica.position()
 
+    def prepare(self, _last_sequence: int) -> None:
+        """Bring the replica back."""
+        self._replica.restore()
+
     def position(self) -> int:
         """Return what need not be fed any more."""
         return self._position
@@ -125,21 +129,21 @@ class Engine:
         self._undo.append(self._close_stores)
         try:
             enable_packs(self._packs, self._ground.packs_at_first)
-            domain.rules.start(self._log.last_sequence())
             domain.requester.catch_up(domain.rules)
-            domain.intake.start()
+            domain.intake.start(waits=False)
             self._undo.append(domain.intake.stop)
             self._undo.append(domain.devices.stop)
             for adapter in self._adapters.values():
                 adapter.start()
                 self._undo.append(adapter.stop)
             attend(domain.bus, domain.devices, self._adapters)
-            self._bridge.start()
-            self._undo.append(self._bridge.stop)
             ingest = getattr(self._adapters.get("http"), "application", None)
             self._door = Door(EngineApplication(ingest, self.state), sockets, name="ingest")
             self._door.open()
             self._undo.append(self._door.close)
+            domain.intake.await_replay()  # devices are served; now who asks what is known of them
+            self._bridge.start()
+            self._undo.append(self._bridge.stop)
             self._ticker.start()
             self._undo.append(self._ticker.stop)
         except BaseException:
@@ -178,6 +182,7 @@ def build_engine(place: Place, server: ServerSettings, mqtt_port: int | None = N
     """Build the engine on a data directory that its supervisor holds; nothing is started yet."""
     gc.disable()  # until it is started: what is made now stays, and there are millions of it
     ground = Ground(place, server, supervisor=os.getppid())
+    ground.read_ahead()
     clock, bus = ground.clock, ground.bus
     replica = ContextService(
         UnsavedStore(ground.context_store),

@@ -183,6 +183,7 @@ def build_web(place: Place, server: ServerSettings) -> Web:
     context, history = ground.context(), ground.history(series)
     context.place_by(placing_by(replica), replica.load)
     context.number_by(series)
+    context.restore()
     follower = LogFollower(place.log, READER, keys=keys)
     traffic = TrafficMeter(series, follower.last_sequence())
     applier = FollowingApplier(follower, series, (context, history, traffic))

@@ -15,6 +15,7 @@ from gulou.connectivity.devices.ports import AuditTrail, CredentialKeeper, Prope
 from gulou.connectivity.devices.replica import DeviceReplica
 from gulou.connectivity.devices.service import DeviceRegistry
 from gulou.connectivity.devices.settings import DeviceSettings
+from gulou.connectivity.devices.store_sql import SqlDevices
 
 __all__ = [
     "COLUMNS",
@@ -35,4 +36,5 @@ __all__ = [
     "DeviceSettings",
     "KindCount",
     "PropertyNames",
+    "SqlDevices",
 ]

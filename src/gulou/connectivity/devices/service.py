@@ -44,6 +44,7 @@ class DeviceRegistry:
         knows: tells which type has which property; None: anything may be bound, and ``*`` bindings to entities of
             several types are not told apart.
         adapters: the adapters that are here, by name; None: devices may name any.
+        source: the table, where somebody has begun to read it ahead.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class DeviceRegistry:
         knows: PropertyNames | None = None,
         adapters: Collection[str] | None = None,
         settings: DeviceSettings | None = None,
+        source: SqlDevices | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -65,7 +67,7 @@ class DeviceRegistry:
         self._settings = settings or DeviceSettings()
         self._outbox = Outbox(bus)
         self._writing = threading.RLock()
-        self._index = DeviceIndex(knows, SqlDevices(database))
+        self._index = DeviceIndex(knows, source or SqlDevices(database))
         self._editor = Editor(self._index, clock, self._settings, knows=knows, adapters=adapters)
         self._presence = Presence(self._index, database, bus, clock, self._settings)
 

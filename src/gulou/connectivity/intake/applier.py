@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 
 import msgspec
 
@@ -59,6 +60,12 @@ class FedConsumer:
         """Stop waiting: this process ends; what was not taken is fed again after the next start."""
         self._giving_up.set()
 
+    def prepare(self, last_sequence: int) -> None:
+        """Let it bring back what it needs, where it wants to be told; raises what it raises."""
+        prepare = getattr(self._consumer, "prepare", None)
+        if prepare is not None:
+            prepare(last_sequence)
+
     def feed(self, batch: LogBatch) -> None:
         """Hand over one batch, once; after a failure no more."""
         if self.problem is not None or batch.sequence <= self.applied:
@@ -106,6 +113,8 @@ class Applier:
     """The applier thread.
 
     Args:
+        first: done on the thread before anything that waits; it asks now and then whether it should end early, and
+            returns False where it has: then nothing that waits is applied.
         applied: called after each entry with the number of readings and the ticket of the submission that it settles.
         checkpointed: called after each checkpoint with the lowest durable position.
     """
@@ -114,20 +123,27 @@ class Applier:
         self,
         consumers: Iterable[FedConsumer],
         *,
+        first: Callable[[Callable[[], bool]], bool],
         applied: Callable[[int, int], None],
         checkpointed: Callable[[int], None],
     ) -> None:
         self._consumers = tuple(consumers)
+        self._first = first
         self._applied = applied
         self._checkpointed = checkpointed
         self._queue: deque[tuple[LogBatch | None, int, int]] = deque()
         self._changed = threading.Condition()
         self._checkpoint_asked = False
         self._stopping = False
+        self._began: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="intake:apply", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def await_first(self) -> None:
+        """Wait until what is done first is done; raises what that raised."""
+        self._began.result()
 
     def put(self, entries: list[tuple[LogBatch | None, int, int]]) -> None:
         """Queue (batch or None, readings to release, ticket to settle), in the order of the log."""
@@ -157,7 +173,13 @@ class Applier:
         return len(self._queue)
 
     def _run(self) -> None:
-        while True:
+        try:
+            is_done = self._first(lambda: self._stopping)
+        except BaseException as error:  # told to who waits for it; what waits stays in the log
+            self._began.set_exception(error)
+            return
+        self._began.set_result(None)
+        while is_done:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._checkpoint_asked or self._stopping)
                 entries, self._queue = self._queue, deque()

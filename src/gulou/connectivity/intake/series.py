@@ -164,8 +164,8 @@ class SeriesCatalogue:
         self._synced = count
 
     def refresh(self) -> None:
-        """Read what was written since; a torn end is left for the next time."""
-        if self._path is None or not self._path.exists():  # the process that numbers has not started yet
+        """Read what another process wrote since; a torn end is left for the next time."""
+        if self._path is None or self._out is not None or not self._path.exists():  # who numbers has not started yet
             return
         with self._lock, self._path.open("rb") as file:
             self._read_header(file, self._path)

@@ -29,12 +29,14 @@ from gulou.kernel.errors import Fault, Invalid, Unavailable
 
 _log = logging.getLogger(__name__)
 _REPLAY_CHECKPOINT = 200_000
+_STOP_S = 10.0
 
 
 class IntakeService:
     """Implements ``Intake``.
 
-    Life: construct, ``start`` (replays what consumers have not made durable), ``tick`` about once a second, ``stop``.
+    Life: construct, ``start`` (opens the door, and replays what consumers have not made durable), ``tick`` about once a
+    second, ``stop``.
 
     Args:
         log: where submissions become durable; the service does not close it.
@@ -99,19 +101,46 @@ class IntakeService:
             raise Fault("intake.running", consumer=consumer.name)
         self._consumers.append(consumer)
 
-    def start(self) -> None:
-        """Replay, then open the door.
+    def start(self, *, waits: bool = True) -> None:
+        """Open the door, and replay; what comes meanwhile is durable, and waits to be applied.
+
+        Args:
+            waits: until consumers know what the log held; else ``await_replay`` does.
 
         Raises:
             Fault: ``log.damaged``, ``log.unreadable``, or ``log.behind``: a consumer knows more than the log holds.
         """
         self._fed = tuple(FedConsumer(consumer, self.series) for consumer in self._consumers)
-        self._applier = Applier(self._fed, applied=self._note_applied, checkpointed=self._log.forget_before)
-        self._replay()
+        last = self._log.last_sequence()
+        begin = self._check(last)
+        self._warm(self._log.first_sequence(), begin)
+        self._replay_accounts(begin)
         self._balance.start(self._consumers[0])
+        self._applier = Applier(
+            self._fed,
+            first=lambda stopping: self._replay(begin, last, stopping),
+            applied=self._note_applied,
+            checkpointed=self._log.forget_before,
+        )
         self._applier.start()
         self._committer.start()
         self._running = True
+        if waits:
+            self.await_replay()
+
+    def await_replay(self) -> None:
+        """Wait until every consumer knows what the log held at the start; where that fails, the door is closed.
+
+        Raises as ``start``.
+        """
+        if self._applier is None:
+            return
+        try:
+            self._applier.await_first()
+        except BaseException:
+            self._running = False
+            self._committer.stop(_STOP_S)
+            raise
 
     def submit(self, submission: Submission) -> Future[Receipt]:
         """See ``Intake.submit``.
@@ -189,7 +218,7 @@ class IntakeService:
             self._applier.ask_checkpoint()
 
     def stop(self, timeout_s: float = 60.0) -> None:
-        """Close the door, write and apply what waits, make a checkpoint.
+        """Close the door, write and apply what waits, make a checkpoint; a replay that still runs is broken off.
 
         Raises:
             Unavailable: ``intake.not_settled``: it took too long; nothing acknowledged is lost, the next start replays.
@@ -250,22 +279,37 @@ class IntakeService:
             self._settled_ticket = max(self._settled_ticket, ticket)
             self._changed.notify_all()
 
-    def _replay(self) -> None:
-        """Feed what consumers lack, and rebuild the memory of duplicates from all that is kept."""
-        last, first = self._log.last_sequence(), self._log.first_sequence()
+    def _check(self, last: int) -> int:
+        """Return the first sequence that some consumer lacks; complain of what the log no longer holds."""
+        first = self._log.first_sequence()
         ahead = [consumer for consumer in self._fed if consumer.position > last]
         if ahead:
             raise Fault("log.behind", last=last, consumer=ahead[0].name, position=ahead[0].position)
-        start = min((consumer.position for consumer in self._fed), default=last) + 1
-        if start < first and last > 0:
+        begin = min((consumer.position for consumer in self._fed), default=last) + 1
+        if begin < first and last > 0:
             lacking = [consumer.name for consumer in self._fed if consumer.position + 1 < first]
-            self._gap = f"{', '.join(lacking)}: {start}-{first - 1}"
+            self._gap = f"{', '.join(lacking)}: {begin}-{first - 1}"
             _log.warning("the log no longer holds what these consumers have not seen: %s", self._gap)
-        self._warm(first, start)
-        fed = 0
-        for sequence, data in self._log.read_from(start):
+        return begin
+
+    def _replay_accounts(self, begin: int) -> None:
+        """Read what some consumer lacks: for the memory of duplicates, and the accounts, which know positions."""
+        for sequence, data in self._log.read_from(begin):
             batch = to_batch(sequence, *decode_record(sequence, data))
             self._recent.warm(batch.readings, batch.columns)
+            self._fed[0].feed(batch)
+
+    def _replay(self, begin: int, last: int, stopping: Callable[[], bool]) -> bool:
+        """Feed what consumers lack up to ``last``, on the thread that feeds; return False where it had to end early."""
+        for consumer in self._fed:
+            consumer.prepare(last)
+        fed = 0
+        for sequence, data in self._log.read_from(begin):
+            if sequence > last:
+                break
+            if stopping():
+                return False
+            batch = to_batch(sequence, *decode_record(sequence, data))
             for consumer in self._fed:
                 consumer.feed(batch)
             fed += batch.count
@@ -273,6 +317,7 @@ class IntakeService:
                 self._checkpoint()
                 fed = 0
         self._checkpoint()
+        return True
 
     def _warm(self, first: int, start: int) -> None:
         """Read what every consumer has already, for the memory of duplicates only; damage there harms nobody.

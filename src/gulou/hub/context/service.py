@@ -98,6 +98,7 @@ class ContextService:
         self._news: dict[str, dict[str, None]] = {}  # what objects changed, not told yet
         if series is not None:
             self.number_by(series)
+            self.restore()
         if bus is not None:
             bus.subscribe(DeviceChanged, self._on_device, name="context.places", bound=100_000, lossless=False)
 
@@ -120,11 +121,15 @@ class ContextService:
         self._written = written
 
     def number_by(self, series: SeriesCatalogue) -> None:
-        """Take columns, numbered by the intake's catalogue; call it before the first batch, where it was not given."""
+        """Take columns, numbered by the intake's catalogue; call it and ``restore`` where it was not given."""
         self.takes_columns = True
         self._number_by(series)
+
+    def restore(self) -> None:
+        """Bring back the newest values of series, before the first batch and the first question; a million take 2 s."""
         saved, self._stored_series = self._stored_series, None
         if saved is not None:
+            series = self._catalogue
             series.refresh()
             self._definitions.refresh()
             held = self._state.restore(saved, len(series))

@@ -75,8 +75,9 @@ class RuleCost(msgspec.Struct, frozen=True):
 class RuleService:
     """Judges every reading; a consumer of the log (``LogConsumer``).
 
-    Order at start: construct, ``load`` every enabled pack, ``start(last sequence of the log)``, then let the log feed
-    it; from then on ``tick`` once a second. Ticks do nothing until the log has been replayed up to that sequence.
+    Order at start: construct, ``load`` every enabled pack, ``start(last sequence of the log)``, or leave that to who
+    feeds it (``prepare``), then let the log feed it; from then on ``tick`` once a second. Ticks do nothing until the
+    log has been replayed up to that sequence.
 
     Args:
         surroundings: what is known of entities (the context service).
@@ -201,8 +202,6 @@ class RuleService:
             if aside is not None and aside[0] == judge.rule.state_version:
                 judge.quarantined = aside[1]
         self._carry_out(change)
-        if not self._started:
-            self._put_back(change)
         if rules is None:
             self._sets.pop(pack, None)
         else:
@@ -228,14 +227,21 @@ class RuleService:
             if more and self._started:
                 time.sleep(_BREATH_S)
 
-    def _put_back(self, change: Change) -> None:
-        """Give new judges the states that were kept of their rules."""
-        wanted = {judge.rule.id: judge for judge in change.fresh}
-        for rule_id, version, state in self._store.states_of(change.pack) if wanted else ():
-            judge = wanted.get(rule_id)
-            if judge is not None and judge.rule.state_version == version:
-                with self._lock:
-                    self._engine.put_back(judge, (state,))
+    def _put_back(self) -> None:
+        """Give the rules the states that were kept of them; clear what was raised by those that are gone."""
+        judges, gone = self._engine.judges, dict[str, None]()
+        for rule_id, version, states in self._store.states():
+            judge = judges.get(rule_id)
+            with self._lock:
+                if judge is not None and judge.rule.state_version == version:
+                    self._engine.put_back(judge, states)
+                    continue
+                gone[rule_id] = None  # or it judges differently now
+                for state in states:
+                    if state.occurrence is not None:
+                        self._unkept.append(self._engine.abandon(rule_id, state))
+                        self._bus.publish(self._unkept[-1].detection)
+        self._gone.extend(gone)
 
     def _is_aside(self, rule_id: str) -> bool:
         judge = self._engine.judges.get(rule_id)
@@ -248,27 +254,27 @@ class RuleService:
                 self._aside_changed[rule_id] = None
                 self._tell_once_kept(judges_again(rule_id, *aside, self._clock.now_us()))
 
+    def prepare(self, last_sequence: int) -> None:
+        """See ``LogConsumer``: ``start``, unless that was done."""
+        if not self._started:
+            self.start(last_sequence)
+
     def start(self, last_sequence: int) -> None:
-        """Begin, after the packs are loaded: clear what rules raised that are gone, and expect the log's replay.
+        """Begin, after the packs are loaded: bring their states back, clear what others had raised, expect the replay.
 
         Args:
             last_sequence: of the log; ticks wait until the service has been fed up to it.
         """
-        with self._lock:
-            self._started = True
-            self._replay_until = last_sequence
-            versions = {rule_id: judge.rule.state_version for rule_id, judge in self._engine.judges.items()}
-            gone: dict[str, None] = {}
-            for rule_id, state in self._store.orphans(versions):
-                gone[rule_id] = None
-                if state.occurrence is not None:
-                    self._unkept.append(self._engine.abandon(rule_id, state))
-                    self._bus.publish(self._unkept[-1].detection)
-            self._gone.extend(gone)
-            for rule_id in [one for one in self._aside if not self._is_aside(one)]:
-                self._forgive(rule_id)
-            self._run_recorded_ticks()
-        self._in_slices(self._engine.watch_known())
+        with self._changing:
+            with without_collections(freeze=True):
+                self._put_back()
+            with self._lock:
+                self._started = True
+                self._replay_until = last_sequence
+                for rule_id in [one for one in self._aside if not self._is_aside(one)]:
+                    self._forgive(rule_id)
+                self._run_recorded_ticks()
+            self._in_slices(self._engine.watch_known())
 
     # ---- the log and the clock
 

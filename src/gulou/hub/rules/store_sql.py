@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -31,6 +33,7 @@ _BLOCKS = 32
 _ROWS_AT_ONCE = (500, 50, 5, 1)
 _encoder = msgspec.msgpack.Encoder()
 _states = msgspec.msgpack.Decoder(State)
+_FIXARRAY, _ARRAY16 = 0x90, 0xDC
 _detections = msgspec.msgpack.Decoder(Detection)
 
 
@@ -101,12 +104,15 @@ class RuleStore:
             row = connection.execute(select(rule_position)).first()
         return Kept() if row is None else Kept(row.sequence, row.now_us, row.listening_since_us)
 
-    def states_of(self, pack: str) -> Iterator[tuple[str, str, State]]:
-        """Yield (rule id, state version, state) of everything kept of a pack's rules."""
-        query = select(rule_states).where(rule_states.c.rule_id >= f"{pack}/", rule_states.c.rule_id < f"{pack}0")
+    def states(self) -> Iterator[tuple[str, str, list[State]]]:
+        """Yield (rule id, state version, states) of everything kept, some of one rule at a time."""
+        columns = rule_states.c.rule_id, rule_states.c.state_version, rule_states.c.state
+        query = select(*columns)
+        decode = _decode_state
         with self._database.reading() as connection:
-            for row in connection.execution_options(yield_per=_CHUNK).execute(query):
-                yield row.rule_id, row.state_version, _states.decode(row.state)
+            for part in connection.execution_options(yield_per=_CHUNK).execute(query).partitions():
+                for (rule_id, version), rows in groupby(part, itemgetter(0, 1)):
+                    yield rule_id, version, [decode(row[2]) for row in rows]
 
     def lanes(self, sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield (number, content) of the blocks of lanes as they were at a position of the log."""
@@ -142,15 +148,6 @@ class RuleStore:
         with self._database.reading() as connection:
             rows = connection.execute(select(rule_quarantines)).all()
         return {row.rule_id: (row.state_version, row.reason, row.at_us) for row in rows}
-
-    def orphans(self, versions: Mapping[str, str]) -> list[tuple[str, State]]:
-        """Return (rule id, state) of every state whose rule is no longer there or judges differently now."""
-        found = []
-        with self._database.reading() as connection:
-            for row in connection.execute(select(rule_states)):
-                if versions.get(row.rule_id) != row.state_version:
-                    found.append((row.rule_id, _states.decode(row.state)))
-        return found
 
     def ticks(self) -> list[TickRecord]:
         """Return the moments recorded since the last checkpoint, in order."""
@@ -232,6 +229,19 @@ class RuleStore:
         if not found:
             raise NotFound("rules.detection_unknown", detection_id=detection_id)
         return found
+
+
+def _decode_state(data: bytes) -> State:
+    return _states.decode(data) if data[0] & 0xF0 == _FIXARRAY or data[0] == _ARRAY16 else _from_map(data)
+
+
+def _from_map(data: bytes) -> State:
+    """Read a state as it was written at first, with the fields' names."""
+    known = msgspec.msgpack.decode(data)
+    names = [field.name for field in msgspec.structs.fields(State)]
+    defaults = _encoder.encode(State(known["key"]))
+    plain = dict(zip(names, msgspec.msgpack.decode(defaults), strict=True))
+    return _states.decode(_encoder.encode([*(plain | {name: known[name] for name in names if name in known}).values()]))
 
 
 def key_of(detection: Detection) -> str:

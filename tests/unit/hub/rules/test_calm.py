@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from sqlalchemy import func, select
@@ -9,6 +10,8 @@ from sqlalchemy import func, select
 from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
 from gulou.hub.rules import Detection, RuleService
+from gulou.hub.rules.engine.state import Input, Occurrence, State, Switch
+from gulou.hub.rules.store_sql import _decode_state
 from gulou.hub.rules.tables import rule_states
 from gulou.kernel import Unavailable, VirtualClock
 from gulou.records import Database
@@ -183,3 +186,20 @@ def test_many_limits_on_one_series_each_find_their_own(kit, tmp_path):
 
 def _full():
     return Unavailable("rules.store_failed", detail="full")
+
+
+def test_states_written_with_names_are_read_too():
+    class Named(msgspec.Struct):
+        key: str
+        inputs: dict[str, Input] = {}
+        newest_us: int = 0
+        switches: list[Switch] = []
+        occurrence: Occurrence | None = None
+        heard: dict[str, int] | None = None
+
+    state = State("a", {"level": Input(5, 1.5, 1.0, 7)}, {}, 5, [Switch(True, 3)], Occurrence("o", "a", 3, 2, 2, [1]))
+    named = Named("a", state.inputs, 5, state.switches, state.occurrence)
+
+    for written in (state, named):
+        assert _decode_state(msgspec.msgpack.encode(written)) == state
+    assert _decode_state(msgspec.msgpack.encode(Named("b", heard={"level": 4}))) == State("b", heard={"level": 4})

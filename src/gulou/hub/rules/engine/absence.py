@@ -70,8 +70,10 @@ class AbsenceJudge(Judge):
 
     def due(self, state: State) -> int | None:
         present = -1 if state.occurrence is None else state.occurrence.severity
-        since_us = max(state.newest_us, self.host.listening_since_us)
-        return next((since_us + silence_us for severity, silence_us in self._levels if severity > present), None)
+        for severity, silence_us in self._levels:
+            if severity > present:
+                return max(state.newest_us, self.host.listening_since_us) + silence_us
+        return None
 
     def silence(self, state: State) -> tuple[str, int, int] | None:
         if state.occurrence is not None or not state.heard:

@@ -235,13 +235,14 @@ class Engine:
 
     def put_back(self, judge: Judge, states: Iterable[State]) -> None:
         """Give a judge the states that were kept of its rule."""
+        lanes = None if judge.calm is None else self._lanes
         for state in states:
             judge.states[state.key] = state
             judge.active += state.occurrence is not None
             state.scheduled_us, state.timer, state.epoch, state.kept = None, None, 0, True
-            if self._lanes is not None and judge.is_calm(state):
+            if lanes is not None and judge.is_calm(state):  # an earlier version kept it
                 self._bring_up_to_date(judge, state)
-                self._let_go_of(self._lanes, judge, state)
+                self._let_go_of(lanes, judge, state)
             self._schedule(judge, state)
 
     def watch_known(self) -> Iterator[None]:
@@ -356,8 +357,10 @@ class Engine:
             return
         state.scheduled_us = due
         watched = judge.silence(state)
-        series = None if watched is None or self._lanes is None else self._lanes.number_of(state.key, watched[0])
-        if watched is None or series is None or any(one.select.where is not None for one in judge.listeners):
+        series = None
+        if watched is not None and self._lanes is not None and judge.rule.select.where is None:
+            series = self._lanes.number_of(state.key, watched[0])
+        if watched is None or series is None:
             state.timer = self._timers.add(due, judge.rule.id, state.key)
         else:
             _, known, silence_us = watched

@@ -105,8 +105,8 @@ class Match(msgspec.Struct, array_like=True, gc=False):
     values: dict[str, Any] = {}
 
 
-class State(msgspec.Struct, gc=False):
-    """What is remembered of one rule and one entity (or one group of a pattern).
+class State(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of one rule and one entity (or one group of a pattern). New fields go behind the others.
 
     Args:
         newest_us: time of the newest reading taken in.
