@@ -110,14 +110,14 @@ class Kit:
         self.running = []
         self.ledger = self.rejects = None
 
-    def start(self, *consumers, **options):
+    def start(self, *consumers, waits=True, **options):
         self.ledger = Ledger(self.database, self.clock)
         self.rejects = SqlRejectStore(self.database, self.clock)
         options = {"settings": self.settings, "devices": self.devices} | options
         service = IntakeService(
             self.log, SmallVocabulary(), self.clock, self.ledger, consumers=(self.rejects, *consumers), **options
         )
-        service.start()
+        service.start(waits=waits)
         self.running.append(service)
         return service
 

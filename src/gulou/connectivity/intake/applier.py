@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import msgspec
 
@@ -144,6 +145,13 @@ class Applier:
     def await_first(self) -> None:
         """Wait until what is done first is done; raises what that raised."""
         self._began.result()
+
+    def has_begun(self, timeout_s: float) -> bool:
+        """Wait for the same, but not longer than that, and say whether it is done."""
+        try:
+            return self._began.exception(timeout_s) is None
+        except FutureTimeoutError:
+            return False
 
     def put(self, entries: list[tuple[LogBatch | None, int, int]]) -> None:
         """Queue (batch or None, readings to release, ticket to settle), in the order of the log."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -196,9 +197,11 @@ class IntakeService:
             Unavailable: ``intake.not_settled`` after ``timeout_s``.
         """
         self._committer.flush_drops()
-        ticket = self._committer.last_ticket()
+        ticket, until_s = self._committer.last_ticket(), time.monotonic() + timeout_s
+        is_replayed = self._applier is None or self._applier.has_begun(timeout_s)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._settled_ticket >= ticket, timeout_s):
+            left_s = until_s - time.monotonic()
+            if not is_replayed or not self._changed.wait_for(lambda: self._settled_ticket >= ticket, left_s):
                 raise Unavailable("intake.not_settled", timeout_s=timeout_s, waiting=self._waiting)
 
     def tick(self, now_us: int) -> None:
