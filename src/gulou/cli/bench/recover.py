@@ -127,8 +127,8 @@ class Target:
             raise Fault("bench.server_failed", detail=self._errors.read_text(errors="replace")[-400:].strip())
         return running
 
-    def start(self) -> float:
-        """Start it; return after how many seconds it served."""
+    def start(self) -> tuple[float, float]:
+        """Start it; return after how many seconds devices were served, and everything was."""
         code = "import sys; from gulou.cli import main; sys.exit(main())"
         http, mqtt = map(str, self._ports)
         options = ["run", "--port", http, "--mqtt-port", mqtt, "--json", "--data", str(self.place.root)]
@@ -141,10 +141,11 @@ class Target:
                 env={**os.environ, "GULOU_HISTORY_QUERY_MAX_ROWS": str(_MOST_ROWS)},
             )
         assert self._process.stdout is not None
+        self._await_devices()
+        devices_s = time.perf_counter() - begin
         if not self._process.stdout.readline():
             raise Fault("bench.server_failed", detail=self._errors.read_text(errors="replace")[-400:].strip())
-        self._await_devices()
-        return time.perf_counter() - begin
+        return devices_s, time.perf_counter() - begin
 
     def kill(self) -> float:
         """End what takes readings by SIGKILL; return after how many seconds devices could connect again."""
@@ -197,7 +198,7 @@ class Target:
 
     def _await_devices(self) -> None:
         deadline = time.monotonic() + _UP_WITHIN_S
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and (self._process is None or self._process.poll() is None):
             try:
                 socket.create_connection(("127.0.0.1", self.mqtt_port), 1).close()
             except OSError:
@@ -232,7 +233,7 @@ def recover(
     with tempfile.TemporaryDirectory(prefix="gulou-bench-", dir=directory) as folder:
         run = _kill_under_load(plan, Path(folder) / "load")
         if plan.series:
-            run["start_s"] = _start_times(plan, Path(folder) / "series")
+            run |= _start_times(plan, Path(folder) / "series")
     finish(make_report("recover", machine, plan, [run]), as_json=as_json, save=save, compare=compare)
     if any(run["wrong"].values()):
         raise typer.Exit(1)
@@ -412,20 +413,37 @@ class _Nobody:
         return 0
 
 
-def _start_times(plan: RecoverPlan, folder: Path) -> dict[str, float]:
-    """Kill all processes and start again, with every series known; return seconds from command to serving."""
-    took_s = []
+def _start_times(plan: RecoverPlan, folder: Path) -> dict[str, Any]:
+    """Kill all processes, or the engine, and start again, with every series known.
+
+    Returns:
+        Seconds from the command until devices are served, until everything is (``start_s``), and from a SIGKILL of the
+        engine alone until devices are served again.
+    """
+    devices_s: list[float] = []
+    took_s: list[float] = []
+    engine_s: list[float] = []
     with Target(folder) as target:
         _register(plan.series, target.place)
         _fill(plan.series, target.place.log)
-        say(f"the first start reads {plan.series:,} readings: {target.start():.1f} s")
+        say(f"the first start reads {plan.series:,} readings: {target.start()[1]:.1f} s")
         _await_readers(target)
         for number in range(plan.starts):
             target.kill_all()
-            took_s.append(target.start())
-            say(f"start {number + 1} with {plan.series:,} series: {took_s[-1]:.2f} s")
+            for times, found in zip((devices_s, took_s), target.start(), strict=True):
+                times.append(found)
             _await_readers(target)
-    return _spread(took_s)
+            engine_s.append(target.kill())
+            say(
+                f"start {number + 1} with {plan.series:,} series: devices served after {devices_s[-1]:.2f} s, "
+                f"everything after {took_s[-1]:.2f} s; engine alone {engine_s[-1]:.2f} s"
+            )
+            _await_readers(target)
+    return {
+        "devices_start_s": _spread(devices_s),
+        "start_s": _spread(took_s),
+        "engine_start_s": _spread(engine_s),
+    }
 
 
 def _register(count: int, place: Place) -> None:
