@@ -39,11 +39,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a part has started.
 
     Args:
+        is_serving: it serves devices already and is not ready yet; another report follows.
         kind, code, params: the error that kept it from starting.
         password: of the first admin, at the first start only.
     """
 
     is_ready: bool
+    is_serving: bool = False
     mqtt_port: int | None = None
     token: str = ""
     password: str | None = None

@@ -62,7 +62,10 @@ def run_engine(orders: Orders, stopped: threading.Event) -> int:
     place = Place(Path(orders.data))
     engine = build_engine(place, ServerSettings.model_validate(orders.settings), orders.mqtt_port)
     local = place.listen_locally(place.ingest)
-    engine.start([local, *map(_inherited, orders.doors)])
+    engine.start(
+        [local, *map(_inherited, orders.doors)],
+        serving=lambda: Report(is_ready=False, is_serving=True).send(orders.report),
+    )
     tune_interpreter()
     Report(is_ready=True, mqtt_port=engine.mqtt_port()).send(orders.report)
     return _stay(engine, stopped)

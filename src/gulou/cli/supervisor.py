@@ -46,6 +46,7 @@ class Child:
     def __init__(self, name: str, orders: Callable[[int], Orders], keep: Sequence[int]) -> None:
         self.name = name
         self.report: Report | None = None
+        self._has_served = False
         self.restarts = 0
         self._orders = orders
         self._keep = tuple(keep)
@@ -69,9 +70,9 @@ class Child:
         """Start it."""
         ours, theirs = os.pipe()
         orders = msgspec.json.encode(self._orders(theirs)).decode()
-        self.report = None
+        self.report, self._has_served = None, False
         self._close_reports()
-        self._reports = os.fdopen(ours, "rb")
+        self._reports = os.fdopen(ours, "rb", buffering=0)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gulou.cli.part", orders],
             stdin=subprocess.PIPE,  # ends with us, and tells it so
@@ -144,7 +145,8 @@ class Child:
         lived_s = time.monotonic() - self._begun_s
         self._soon = 0 if lived_s >= _WELL_AFTER_S else self._soon + 1
         wait_s = _AGAIN_AFTER_S[min(max(self._soon - 1, 0), len(_AGAIN_AFTER_S) - 1)]
-        if self.report is not None and self.report.is_ready:  # it can do its work, and what ended it may be past
+        if self._has_served or (self.report is not None and self.report.is_ready):
+            # it can do its work, and what ended it may be past
             wait_s = min(wait_s, _LONGEST_AFTER_WORK_S)
         how = f"by signal {-code}" if code < 0 else f"with {code}"
         line = f"{self.name} has ended {how} after {lived_s:.0f} s; started again"
@@ -162,7 +164,11 @@ class Child:
             return False
         line = self._reports.readline()
         if line:
-            self.report = msgspec.json.decode(line, type=Report)
+            report = msgspec.json.decode(line, type=Report)
+            if report.is_serving:
+                self._has_served = True
+                return False
+            self.report = report
         self._close_reports()
         return bool(line)
 

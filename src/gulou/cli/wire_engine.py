@@ -119,11 +119,12 @@ class Engine:
         self._door: Door | None = None
         self._undo: list[Callable[[], object]] = []
 
-    def start(self, sockets: Sequence[socket.socket]) -> None:
+    def start(self, sockets: Sequence[socket.socket], serving: Callable[[], object] = lambda: None) -> None:
         """Start everything; where one part cannot, those that have been started are stopped again.
 
         Args:
             sockets: where HTTP ingest is served.
+            serving: called when devices are served, before the rest is there.
         """
         domain = self._domain
         self._undo.append(self._close_stores)
@@ -141,7 +142,8 @@ class Engine:
             self._door = Door(EngineApplication(ingest, self.state), sockets, name="ingest")
             self._door.open()
             self._undo.append(self._door.close)
-            domain.intake.await_replay()  # devices are served; now who asks what is known of them
+            serving()
+            domain.intake.await_replay()  # then who asks what is known of devices and of the city
             self._bridge.start()
             self._undo.append(self._bridge.stop)
             self._ticker.start()

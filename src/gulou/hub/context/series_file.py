@@ -15,6 +15,7 @@ from xxhash import xxh3_64
 
 from gulou.hub.context.series_state import SeriesCheckpoint
 from gulou.kernel.errors import Fault, Unavailable
+from gulou.kernel.writing import write_evenly
 
 _HEADER = struct.Struct("<8sIIQQ")
 _MAGIC, _VERSION = b"GULOUCTX", 1
@@ -39,8 +40,7 @@ def write_series(path: Path, checkpoint: SeriesCheckpoint) -> None:
     try:
         with fresh.open("wb") as file:
             file.write(_HEADER.pack(_MAGIC, _VERSION, count, checkpoint.position, digest.intdigest()))
-            for part in parts:
-                file.write(part)
+            write_evenly(file, parts)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)

@@ -19,6 +19,7 @@ from gulou.connectivity.intake import Columns, LogBatch, SeriesCatalogue
 from gulou.hub.history.block import join_key
 from gulou.hub.history.columns import split_value
 from gulou.hub.history.kernels import NEVER_US, mark_rows
+from gulou.kernel.writing import write_evenly
 
 Key = tuple[str, str, str, str | None]
 """Entity type, entity id, property, dataset id."""
@@ -181,7 +182,7 @@ class SeriesTimes:
         body = msgspec.msgpack.encode(kept)
         beside = path.with_suffix(".new")
         with beside.open("wb") as file:
-            file.write(xxh3_64_digest(body) + body)
+            write_evenly(file, (xxh3_64_digest(body), body))
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

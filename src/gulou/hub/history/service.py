@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,9 @@ _TIDY_US = 3_600_000_000
 _LATEST = "latest"
 _STEP_BACK = 5
 """By how much merging steps back, as a nice value, behind what people and readings wait for."""
+
+_FILES_OF_A_RUN = 4
+"""The largest result of a merge is so many files: the first question to one has to read the bounds of all its rows."""
 
 
 class HistoryService:
@@ -369,9 +373,8 @@ class HistoryService:
                 yield block
 
     def _merge(self, chosen: compaction.Choice) -> None:
-        made = compaction.merge(
-            self._lake, self._rollups, chosen, tuple(UNITS), self._settings.compact_max_bytes, self._rest
-        )
+        split_bytes = max(1, self._settings.compact_max_bytes // _FILES_OF_A_RUN)
+        made = compaction.merge(self._lake, self._rollups, chosen, tuple(UNITS), split_bytes, self._rest)
         self._merged_rows += made.rows
         self._compactions += 1
 
@@ -411,8 +414,11 @@ class HistoryService:
             raise Unavailable("history.behind", rows=self._tail.rows)
 
     def _waiting(self) -> int:
-        """Return how many files are to be merged yet."""
-        return sum(file.bytes <= self._settings.compact_max_bytes for file in self._lake.state.files)
+        """Return how many groups of files are to be merged yet."""
+        sizes: Counter[str] = Counter()
+        for file in self._lake.state.files:
+            sizes[file.group] += file.bytes
+        return sum(size <= self._settings.compact_max_bytes for size in sizes.values())
 
     def _hold(self) -> None:
         """Wait while merging is too far behind, but not for ever; a merge that fails is not waited for."""

@@ -33,6 +33,7 @@ from gulou.hub.history.kernels import order_rows
 from gulou.hub.history.series import SeriesNames
 from gulou.hub.history.tail import Piece
 from gulou.kernel.errors import Conflict, Fault, Unavailable
+from gulou.kernel.writing import write_out_path
 
 APP_ID = "gulou-history"
 RETIRED_ID = "gulou-history-retired"
@@ -274,7 +275,7 @@ class LakeWriter:
         self._schema = pa.schema([])
         self._paths: list[Path] = []
         self._bounds: list[tuple[Any, ...]] = []
-        self._rows, self._late = 0, False
+        self._rows, self._late, self._written_out = 0, False, 0
         (lake.table_directory / f"{PARTITION}={ym}").mkdir(exist_ok=True)
 
     @property
@@ -337,11 +338,13 @@ class LakeWriter:
             path = self._lake.table_directory / f"{PARTITION}={self._ym}" / f"{name}.parquet"
             self._paths.append(path)
             self._writer = self._open(path, table.schema)
+            self._written_out = 0
         try:
             self._writer.write_table(table, row_group_size=table.num_rows)
         except OSError:
             self.discard()
             raise
+        self._written_out = write_out_path(self._paths[-1], self._written_out)
         at = pc.min_max(table[self._lake.time_column].cast(pa.int64()))
         bounds: list[Any] = [at["min"].as_py(), at["max"].as_py()]
         for name in _NAMES:
