@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from gulou.connectivity.intake import LogBatch, Reading, SeriesCatalogue
 from gulou.hub.history import compaction
+from gulou.hub.history.allocators import give_back
 from gulou.hub.history.block import Block
 from gulou.hub.history.buckets import Every, bucket_edges, get_zone, parse_every
 from gulou.hub.history.columns import to_reading
@@ -42,6 +43,7 @@ _LATEST = "latest"
 _STEP_BACK = 5
 """By how much merging steps back, as a nice value, behind what people and readings wait for."""
 
+_GIVE_BACK_S = 2.0
 _FILES_OF_A_RUN = 4
 """The largest result of a merge is so many files: the first question to one has to read the bounds of all its rows."""
 
@@ -94,6 +96,8 @@ class HistoryService:
         self._flushed_at_us = self._tidied_at_us = clock.now_us()
         self._flushes = self._compactions = self._expired = self._behind = self._merged_rows = self._held = 0
         self._merging = False
+        self._noting = threading.Lock()
+        self._given_back_s = 0.0
 
     def retain_by(self, days_of_types: Callable[[], Mapping[str, int]]) -> None:
         """Ask somebody for how many days readings of single types are kept; what settings say of a type counts more.
@@ -350,11 +354,12 @@ class HistoryService:
 
     def _note_latest(self, every_s: float) -> None:
         """Write the newest of every series to disk; files older than that may then be merged."""
-        now_ns = time.time_ns()
-        if now_ns - self._noted_ns < every_s * 1e9:
-            return
-        self._times.save(self._directory / _LATEST, now_ns)
-        self._noted_ns = now_ns
+        with self._noting:
+            now_ns = time.time_ns()
+            if now_ns - self._noted_ns < every_s * 1e9:
+                return
+            self._times.save(self._directory / _LATEST, now_ns)
+            self._noted_ns = now_ns
 
     def _kept(self, view: TailView) -> Iterator[Block]:
         """Yield what a flush writes, sorted; readings of months that are deleted for their age are not taken."""
@@ -377,11 +382,18 @@ class HistoryService:
         made = compaction.merge(self._lake, self._rollups, chosen, tuple(UNITS), split_bytes, self._rest)
         self._merged_rows += made.rows
         self._compactions += 1
+        self._give_back(0.0)
 
     def _rest(self, worked_s: float) -> None:
         """Leave the machine to others for as long as was worked, unless too much waits to be merged."""
+        self._give_back(_GIVE_BACK_S)
         if self._threads and not self._hurries():
             self._stop.wait(worked_s)
+
+    def _give_back(self, every_s: float) -> None:
+        if self._threads and time.monotonic() - self._given_back_s >= every_s:
+            give_back()
+            self._given_back_s = time.monotonic()
 
     def _hurries(self) -> bool:
         """Say whether so much waits to be merged that flushing will soon have to wait for it."""
@@ -457,9 +469,12 @@ class HistoryService:
             self._wake_compact.clear()
             if not self._stop.is_set():
                 self._merging = True
-                self._note_latest(self._settings.latest_s)
-                self._compaction_error = _attempt(self.compact, self._compaction_error)
+                self._compaction_error = _attempt(self._note_and_compact, self._compaction_error)
                 self._merging = False
+
+    def _note_and_compact(self) -> None:
+        self._note_latest(self._settings.latest_s)
+        self.compact()
 
     def _retention(self) -> dict[str, Any]:
         settings = self._settings
