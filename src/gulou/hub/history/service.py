@@ -353,12 +353,20 @@ class HistoryService:
         return times
 
     def _note_latest(self, every_s: float) -> None:
-        """Write the newest of every series to disk; files older than that may then be merged."""
+        """Write the newest of every series to disk; files older than that may then be merged.
+
+        Raises:
+            Unavailable: ``history.write_failed``.
+        """
         with self._noting:
             now_ns = time.time_ns()
             if now_ns - self._noted_ns < every_s * 1e9:
                 return
-            self._times.save(self._directory / _LATEST, now_ns)
+            path = self._directory / _LATEST
+            try:
+                self._times.save(path, now_ns)
+            except OSError as error:  # its disk is full: the start reads the files instead
+                raise Unavailable("history.write_failed", path=str(path), detail=str(error)) from error
             self._noted_ns = now_ns
 
     def _kept(self, view: TailView) -> Iterator[Block]:

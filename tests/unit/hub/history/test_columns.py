@@ -1,6 +1,7 @@
 """Numbers that come as columns: the same answers as objects, sorted and small on disk, readable by any engine."""
 
 import threading
+import time
 
 import duckdb
 import numpy as np
@@ -168,6 +169,53 @@ def test_a_merge_that_takes_long_stops_nobody_for_ever(tmp_path, monkeypatch):
         history.apply(LogBatch(sequence, T0, "mqtt", (), columns=columns_of(catalogue, found)))
     assert history.status()["flushes_held"] > 1
     may_end.set()
+    history.close()
+
+
+def test_several_may_note_the_newest_readings_at_once(tmp_path):
+    catalogue = SeriesCatalogue()
+    history = open_history(tmp_path, catalogue)
+    fill(history, catalogue)
+    problems = []
+
+    def note():
+        try:
+            for _ in range(20):
+                history._note_latest(0.0)
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=note) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert problems == []
+    history.close()
+
+
+def test_merging_goes_on_after_the_disk_was_full(tmp_path, monkeypatch):
+    catalogue, is_full = SeriesCatalogue(), [True]
+    options = HistorySettings(flush_rows=5, flush_s=0.01, compact_files=2, latest_s=0.001)
+    history = HistoryService(tmp_path, VirtualClock(T0), options, catalogue)
+    history.start()
+    save = history._times.save
+
+    def refuse(path, position):
+        if is_full[0]:
+            raise OSError(28, "No space left on device")
+        return save(path, position)
+
+    monkeypatch.setattr(history._times, "save", refuse)
+    sequence = 0
+    until_s = time.monotonic() + 20
+    while history.status()["compactions"] == 0 and time.monotonic() < until_s:
+        sequence += 1
+        found = [("a", "flow", sequence + n / 8, n) for n in range(5)]
+        history.apply(LogBatch(sequence, T0, "mqtt", (), columns=columns_of(catalogue, found)))
+        time.sleep(0.02)
+        is_full[0] = sequence < 20
+    assert history.status()["compactions"] > 0
     history.close()
 
 
