@@ -168,6 +168,9 @@ class Target:
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
         self._reap()
+        deadline = time.monotonic() + _UP_WITHIN_S
+        while self._serves_devices() and time.monotonic() < deadline:  # a large process takes a moment to die
+            time.sleep(_LOOK_S)
 
     def stop(self) -> None:
         """Stop it in order; by force when that takes too long."""
@@ -196,15 +199,19 @@ class Target:
             time.sleep(_LOOK_S)
         raise Fault("bench.server_failed", detail=self._errors.read_text(errors="replace")[-400:].strip())
 
+    def _serves_devices(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.mqtt_port), 1).close()
+        except OSError:
+            return False
+        return True
+
     def _await_devices(self) -> None:
         deadline = time.monotonic() + _UP_WITHIN_S
         while time.monotonic() < deadline and (self._process is None or self._process.poll() is None):
-            try:
-                socket.create_connection(("127.0.0.1", self.mqtt_port), 1).close()
-            except OSError:
-                time.sleep(_LOOK_S)
-            else:
+            if self._serves_devices():
                 return
+            time.sleep(_LOOK_S)
         raise Fault("bench.server_failed", detail=self._errors.read_text(errors="replace")[-400:].strip())
 
 

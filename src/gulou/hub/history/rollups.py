@@ -213,7 +213,8 @@ def _steps(block: Block, unit_us: int) -> _Steps:
     steps = roll_up(
         block.group, block.at_us, block.value, numeric, unit_us, *whole.values(), *parts.values(), *ends.values()
     )
-    arrays: dict[str, NDArray[Any]] = {n: one[:steps] for n, one in (*whole.items(), *parts.items())}
+    # copies: a view would keep room for every row, and the steps of very many blocks wait to be written
+    arrays: dict[str, NDArray[Any]] = {n: one[:steps].copy() for n, one in (*whole.items(), *parts.items())}
     for end, found in ends.items():
         place = found[:steps]
         arrays[end] = block.value[place]  # -1, where there is no number, is masked later

@@ -5,12 +5,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gulou.connectivity.intake import Columns, LogBatch, SeriesCatalogue, expand
 from gulou.hub.history import AggregateQuery, HistoryQuery, HistoryService, HistorySettings, MemoryHistory, rollups
+from gulou.hub.history.block import WORDS, Block, Coded
 from gulou.kernel.clock import VirtualClock
 
 from .building import MINUTE_US, T0, batch, reading
@@ -252,3 +254,25 @@ def test_roll_ups_that_a_crash_left_alone_are_taken_out(tmp_path):
     service = HistoryService(tmp_path, VirtualClock(T0), HistorySettings(background=False))
     assert [table["rows"] for table in service.status()["rollups"].values()] == [0, 0, 0]
     service.close()
+
+
+def test_steps_that_wait_to_be_written_keep_no_room_for_all_their_rows():
+    rows = 600
+    number, zeros = np.zeros(rows, np.int32), np.zeros(rows, np.int64)
+    block = Block(
+        group=number.astype(np.int64),
+        at_us=T0 + np.arange(rows, dtype=np.int64) * 1_000_000,
+        value=np.arange(rows, dtype=np.float64),
+        numeric=None,
+        text=None,
+        delay_s=number,
+        sequence=zeros,
+        late=np.zeros(rows, np.int8),
+        words={name: Coded(number, pa.array(["a"])) for name in WORDS},
+    )
+
+    steps = rollups._steps(block, 3600 * 1_000_000)
+
+    assert len(steps.count) < 3
+    for name, column in steps.arrays.items():
+        assert column.base is None or len(column.base) < rows, name
