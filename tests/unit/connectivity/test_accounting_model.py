@@ -69,6 +69,9 @@ class Run:
 
     def crash(self):
         self.service.settle(10)  # what a crash would leave: the log; a second service starts on it
+        gone = self.service._applier
+        gone._consumers = ()  # a checkpoint that was asked for and not begun never comes
+        gone.stop(10)
         self.start()
 
     def stop(self):

@@ -3365,7 +3365,7 @@ export interface components {
             active: number;
             /**
              * Watched
-             * @description entities (or groups) that it keeps a state of
+             * @description entities (of a pattern: groups) that it hears
              * @default 0
              */
             watched: number;

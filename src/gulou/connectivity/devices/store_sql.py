@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -72,16 +71,9 @@ class SqlDevices:
 
     def read_ahead(self) -> None:
         """Begin to read ``heads`` on another thread: of a million devices it takes the database a second or two."""
-        ahead: Future[Heads] = Future()
-        self._ahead = ahead
-
-        def read() -> None:
-            try:
-                ahead.set_result(self._heads())
-            except BaseException as error:
-                ahead.set_exception(error)
-
-        threading.Thread(target=read, name="devices-heads", daemon=True).start()
+        once = ThreadPoolExecutor(1, thread_name_prefix="devices-heads")
+        self._ahead = once.submit(self._heads)
+        once.shutdown(wait=False)
 
     def heads(self) -> Heads:
         """Return what must be known of all devices at once, the earliest registered first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
 import msgspec
@@ -114,8 +114,8 @@ class Applier:
     """The applier thread.
 
     Args:
-        first: done on the thread before anything that waits; it asks now and then whether it should end early, and
-            returns False where it has: then nothing that waits is applied.
+        first: done before anything that waits, on a thread of its own; it asks now and then whether it should end
+            early, and returns False where it has: then nothing that waits is applied.
         applied: called after each entry with the number of readings and the ticket of the submission that it settles.
         checkpointed: called after each checkpoint with the lowest durable position.
     """
@@ -136,15 +136,18 @@ class Applier:
         self._changed = threading.Condition()
         self._checkpoint_asked = False
         self._stopping = False
-        self._began: Future[None] = Future()
+        self._began: Future[bool] = Future()
         self._thread = threading.Thread(target=self._run, name="intake:apply", daemon=True)
 
     def start(self) -> None:
+        once = ThreadPoolExecutor(1, thread_name_prefix="intake:replay")
+        self._began = once.submit(self._first, lambda: self._stopping)
+        once.shutdown(wait=False)
         self._thread.start()
 
-    def await_first(self) -> None:
-        """Wait until what is done first is done; raises what that raised."""
-        self._began.result()
+    def await_first(self) -> BaseException | None:
+        """Wait until what is done first is done; return what it raised."""
+        return self._began.exception()
 
     def has_begun(self, timeout_s: float) -> bool:
         """Wait for the same, but not longer than that, and say whether it is done."""
@@ -181,13 +184,9 @@ class Applier:
         return len(self._queue)
 
     def _run(self) -> None:
-        try:
-            is_done = self._first(lambda: self._stopping)
-        except BaseException as error:  # told to who waits for it; what waits stays in the log
-            self._began.set_exception(error)
-            return
-        self._began.set_result(None)
-        while is_done:
+        if self.await_first() is not None or not self._began.result():
+            return  # what waits stays in the log
+        while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._checkpoint_asked or self._stopping)
                 entries, self._queue = self._queue, deque()

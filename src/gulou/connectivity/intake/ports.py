@@ -56,7 +56,7 @@ class LogConsumer(Protocol):
     A consumer keeps its own position durably. After a start it is fed every batch from ``position() + 1`` on, so a
     batch may come again after a crash, and applying it again must change nothing.
 
-    One that has a method ``prepare(last_sequence)`` is told so once before its first batch, on the thread that feeds;
+    One that has a method ``prepare(last_sequence)`` is told so once before its first batch, on a thread of its own;
     the log ends there as yet. It may take its time to bring much back: readings are taken meanwhile, and wait.
 
     One that has a class attribute ``takes_columns = True`` sees numbers as ``batch.columns``; for others every row is

@@ -134,14 +134,11 @@ class IntakeService:
 
         Raises as ``start``.
         """
-        if self._applier is None:
-            return
-        try:
-            self._applier.await_first()
-        except BaseException:
+        error = None if self._applier is None else self._applier.await_first()
+        if error is not None:
             self._running = False
             self._committer.stop(_STOP_S)
-            raise
+            raise error
 
     def submit(self, submission: Submission) -> Future[Receipt]:
         """See ``Intake.submit``.
@@ -303,7 +300,7 @@ class IntakeService:
             self._fed[0].feed(batch)
 
     def _replay(self, begin: int, last: int, stopping: Callable[[], bool]) -> bool:
-        """Feed what consumers lack up to ``last``, on the thread that feeds; return False where it had to end early."""
+        """Feed what consumers lack up to ``last``; return False where it had to end early."""
         for consumer in self._fed:
             consumer.prepare(last)
         fed = 0

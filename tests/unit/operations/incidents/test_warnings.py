@@ -399,7 +399,7 @@ def test_what_rules_really_write_is_read_in_order(centre):
     centre.warnings.close()
     rules = RuleStore(centre.database)
     heard = [centre.detect(entity=one) for one in "zay"]
-    rules.checkpoint(Page(Kept(), [], [], [Finding(one, {}) for one in heard], {}, 0, 0))
+    rules.checkpoint(Page(Kept(), [], [], [], [Finding(one, {}) for one in heard], {}, 0, 0))
     record = FoundDetections(centre.database)
     assert [one for _, one in record.after(0, 10)] == heard
     assert [number for number, _ in record.after(1, 1)] == [2]
