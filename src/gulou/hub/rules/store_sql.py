@@ -238,10 +238,10 @@ def _decode_state(data: bytes) -> State:
 def _from_map(data: bytes) -> State:
     """Read a state as it was written at first, with the fields' names."""
     known = msgspec.msgpack.decode(data)
-    names = [field.name for field in msgspec.structs.fields(State)]
+    names = State.__struct_fields__
     defaults = _encoder.encode(State(known["key"]))
     plain = dict(zip(names, msgspec.msgpack.decode(defaults), strict=True))
-    return _states.decode(_encoder.encode([*(plain | {name: known[name] for name in names if name in known}).values()]))
+    return _states.decode(_encoder.encode([known.get(name, value) for name, value in plain.items()]))
 
 
 def key_of(detection: Detection) -> str:
