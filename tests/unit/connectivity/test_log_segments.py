@@ -321,3 +321,19 @@ def test_making_ahead_without_room_is_left_for_the_commit(tmp_path, file_size_li
     log.prepare()
     assert not list(tmp_path.glob("spare-*"))
     log.close()
+
+
+def test_a_commit_ends_in_zeros_up_to_the_end_of_its_page_within_its_file(tmp_path):
+    log = SegmentLog(tmp_path, SMALL)
+    [path] = segments(tmp_path)
+    size = path.stat().st_size
+    overwrite(path, DATA_OFFSET, b"\xaa" * (size - DATA_OFFSET))
+    log.append([b"one"])
+    content, end = path.read_bytes(), log._offset
+    assert content[end : (end // 4_096 + 1) * 4_096].strip(b"\0") == b""
+    assert content[(end // 4_096 + 1) * 4_096 :].strip(b"\xaa") == b"", "further pages are as they were"
+    while len(segments(tmp_path)) == 1:
+        log.append([b"more" * 300])
+    assert path.stat().st_size == size
+    log.close()
+    assert len(read_all(tmp_path, SMALL)) == log.last_sequence()

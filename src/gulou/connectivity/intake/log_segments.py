@@ -32,6 +32,7 @@ from gulou.kernel.errors import Conflict, Fault, GulouError, Unavailable
 _log = logging.getLogger(__name__)
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _ZEROS = bytes(1 << 20)
+_PAGE = 4_096
 _REST_S = 0.01
 """Between the MiBs of a file that is written out in advance: a commit's sync must not wait behind all of them."""
 
@@ -278,8 +279,15 @@ class SegmentLog:
             self._told.tell(self._last, self._segments[-1].first_sequence, self._offset)
 
     def _write(self, frame: bytes) -> None:
+        """Write a frame and sync, with zeros up to the end of its last page.
+
+        A page that is written whole need not be read first; of a file that is used again, the disk would be asked for
+        each of them, in the midst of a commit.
+        """
+        end = self._offset + len(frame)
+        rest = min(-end % _PAGE, self._size - end)
         try:
-            _pwrite_all(self._descriptor, frame, self._offset)
+            _pwrite_all(self._descriptor, frame + _ZEROS[:rest], self._offset)
             os.fdatasync(self._descriptor)
         except OSError as error:
             path = str(self._segments[-1].path)
