@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from gulou.connectivity.intake.sealing import LogKeys, Seal, seal_of
+from gulou.connectivity.intake.series_names import SeriesNames
 from gulou.kernel.errors import Fault
 
 _MAGIC = b"GULOUSER"
@@ -23,6 +24,7 @@ _PLAIN = struct.Struct("<8sQ")  # magic, version 1
 _SEALED = struct.Struct("<8sQQ16sQ")  # magic, version 2, key, salt, xxh3-64 of what precedes
 _LEAD = struct.Struct("<IQ")  # length and xxh3-64 of a frame's body
 _ANEW = 10_000
+_MANY = 10_000
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -63,7 +65,7 @@ class SeriesCatalogue:
         self._readonly = readonly
         self._lock = threading.Lock()
         self._all: list[Series] = []
-        self._numbers: dict[str, dict[str, int]] = {}
+        self._names = SeriesNames(self._all)
         self._kinds: dict[tuple[str, str], int] = {}
         self._kind_of = np.zeros(1_024, np.int32)
         self._synced = 0
@@ -89,8 +91,7 @@ class SeriesCatalogue:
 
     def find(self, entity_id: str, property_name: str) -> int | None:
         """Return the number of a series, or None."""
-        numbers = self._numbers.get(property_name)
-        return None if numbers is None else numbers.get(entity_id)
+        return self._names.find(entity_id, property_name)
 
     def kinds(self) -> list[tuple[str, str]]:
         """Return every (entity type, property) that has a series, in the order in which they first appeared."""
@@ -127,12 +128,11 @@ class SeriesCatalogue:
         """
         found = []
         with self._lock:
-            numbers, first = self._numbers, len(self._all)
+            find, first = self._names.find, len(self._all)
             fresh: list[Series] = []
             given: dict[tuple[str, str], int] = {}
             for entity_id, entity_type, property_name, device_id in wanted:
-                known = numbers.get(property_name)
-                number = None if known is None else known.get(entity_id)
+                number = find(entity_id, property_name)
                 if number is None:
                     key = entity_id, property_name
                     number = given.get(key)
@@ -171,18 +171,20 @@ class SeriesCatalogue:
             self._read_header(file, self._path)
             file.seek(self._read_to)
             decoder = msgspec.msgpack.Decoder(list[Series])
-            known = len(self._all)
+            known, fresh, read_to = len(self._all), list[Series](), self._read_to
             while len(lead := file.read(_LEAD.size)) == _LEAD.size:
                 length, checksum = _LEAD.unpack(lead)
                 stored = file.read(length)
                 if xxh3_64_intdigest(stored) != checksum:
                     break
-                body = stored if self._seal is None else self._seal.open(stored, self._read_to.to_bytes(8, "little"))
+                body = stored if self._seal is None else self._seal.open(stored, read_to.to_bytes(8, "little"))
                 if body is None:
-                    raise Fault("log.damaged", file=str(self._path), offset=self._read_to, sequence=0)
-                fresh = decoder.decode(body)
-                self._add_all([one for one in fresh if one.number >= known] if fresh[0].number < known else fresh)
-                self._read_to += _LEAD.size + length
+                    raise Fault("log.damaged", file=str(self._path), offset=read_to, sequence=0)
+                some = decoder.decode(body)
+                fresh += [one for one in some if one.number >= known] if some[0].number < known else some
+                read_to += _LEAD.size + length
+            self._add_all(fresh)
+            self._read_to = read_to
             self._synced = len(self._all)
 
     def _new_header(self) -> bytes:
@@ -237,21 +239,16 @@ class SeriesCatalogue:
 
     def _add_all(self, fresh: list[Series]) -> None:
         """Make series known that follow the last one in order; quick, because a start adds a million."""
-        first, kinds, numbers = len(self._all), self._kinds, self._numbers
+        first, kinds = len(self._all), self._kinds
         while first + len(fresh) > len(self._kind_of):
             self._kind_of = np.concatenate((self._kind_of, np.zeros(len(self._kind_of), np.int32)))
         kind_of = [kinds.setdefault((one.entity_type, one.property), len(kinds)) for one in fresh]
         self._kind_of[first : first + len(fresh)] = kind_of
         self._all += fresh
-        names = {one.property for one in fresh}
-        if len(names) == 1:
-            of_property = numbers.setdefault(fresh[0].property, {})
-            of_property.update(zip([one.entity_id for one in fresh], range(first, first + len(fresh)), strict=True))
-            return
-        for name in names:
-            numbers.setdefault(name, {})
-        for number, one in enumerate(fresh, first):
-            numbers[one.property][one.entity_id] = number
+        if first == 0 and len(fresh) > _MANY:
+            self._names.begin(len(fresh))
+        else:
+            self._names.add(first, fresh)
 
     def close(self) -> None:
         """Close the file."""

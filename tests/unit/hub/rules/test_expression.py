@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gulou.hub.rules.curves import PointTable
-from gulou.hub.rules.expression import MappingScope, Names, compile_expression
+from gulou.hub.rules.expression import MappingScope, Names
+from gulou.hub.rules.expression.compiler import compile_expression
 from gulou.kernel.errors import Invalid
 
 NAMES = Names(

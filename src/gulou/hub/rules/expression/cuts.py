@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from gulou.hub.rules.expression.model import Cuts
+
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
-Cuts = dict[str, frozenset[float]]
 
 
 def find_cuts(tree: exp.Expr) -> Cuts | None:

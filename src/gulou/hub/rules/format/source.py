@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from gulou.hub.rules.durations import read_duration_us
-from gulou.hub.rules.expression import Expression, Names, compile_expression
+from gulou.hub.rules.expression import Expression, Names
 from gulou.hub.rules.model import SEVERITIES
 from gulou.hub.rules.texts import Template, compile_text
 from gulou.kernel.documents import Document, Path, Problem, nearest
@@ -142,6 +142,8 @@ class Source:
         key = ("expression", text, id(names), want)
         found: Expression | None = self.shared.get(key)
         if found is None:
+            from gulou.hub.rules.expression.compiler import compile_expression  # a third of a second
+
             found = self.attempt(path, lambda: compile_expression(text, names, want))
             if found is not None:
                 self.shared[key] = found
