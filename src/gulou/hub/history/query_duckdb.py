@@ -167,8 +167,8 @@ class QueryEngine:
     ) -> Iterator[HistoryRow]:
         """Yield readings in order of time."""
         direction = "DESC NULLS LAST" if query.order == "desc" else "ASC NULLS FIRST"
-        order = ", ".join(f"{name} {direction}" for name in ("observed_at", "entity_id", "property", "dataset_id"))
         asked = _Asked(self._paths, snapshot, query)
+        order = ", ".join(f"{name} {direction}" for name in ("observed_at", *_open_names(query)))
         with self._run(
             snapshot, asked, f"SELECT {ROW_SQL} FROM current ORDER BY {order} LIMIT {limit:d}", stop=stop
         ) as cursor:
@@ -349,9 +349,10 @@ class _Asked:
         lates = [(file.first_us, file.last_us) for file in (*self._files, *self._covered) if file.late]
         lates += [snapshot.late_us] if snapshot.late_us else []
         where = " AND ".join([*self._names, *self._times])
-        plain = [_TAIL, _TAIL_COLUMNS]
-        if self._files:
-            plain.append(self._source("files", self._files))
+        plain = [_TAIL] if snapshot.tail.num_rows else []
+        plain += [_TAIL_COLUMNS] if snapshot.tail_columns.num_rows else []
+        plain += [self._source("files", self._files)] if self._files else []
+        plain = plain or [_TAIL]
         found = f"SELECT * FROM ({' UNION ALL '.join(plain)}) WHERE {where}"
         made = []
         covered = self._covered_rows(where, lates)
@@ -486,6 +487,12 @@ def _conditions(query: HistoryQuery) -> tuple[list[str], list[str], dict[str, An
     if query.to_us is not None:
         add(times, "observed_at < make_timestamptz($to_us::BIGINT)", "to_us", query.to_us)
     return names, times, parameters
+
+
+def _open_names(query: HistoryQuery) -> list[str]:
+    """Return by what rows of one time differ: names that the query does not give."""
+    given = query.id_glob is not None and not _is_glob(query.id_glob), query.property is not None, query.dataset_id
+    return [name for name, is_given in zip(("entity_id", "property", "dataset_id"), given, strict=True) if not is_given]
 
 
 def _is_glob(text: str) -> bool:

@@ -44,7 +44,7 @@ _STEP_BACK = 5
 """By how much merging steps back, as a nice value, behind what people and readings wait for."""
 
 _GIVE_BACK_S = 2.0
-_FILES_OF_A_RUN = 4
+_FILES_OF_A_RUN = 8
 """The largest result of a merge is so many files: the first question to one has to read the bounds of all its rows."""
 
 
