@@ -491,8 +491,12 @@ def _conditions(query: HistoryQuery) -> tuple[list[str], list[str], dict[str, An
 
 def _open_names(query: HistoryQuery) -> list[str]:
     """Return by what rows of one time differ: names that the query does not give."""
-    given = query.id_glob is not None and not _is_glob(query.id_glob), query.property is not None, query.dataset_id
-    return [name for name, is_given in zip(("entity_id", "property", "dataset_id"), given, strict=True) if not is_given]
+    given = {
+        "entity_id": query.id_glob is not None and not _is_glob(query.id_glob),
+        "property": query.property is not None,
+        "dataset_id": query.dataset_id is not None,
+    }
+    return [name for name, is_given in given.items() if not is_given]
 
 
 def _is_glob(text: str) -> bool:
