@@ -31,6 +31,9 @@ def test_names_from_the_start_and_later_ones_are_found_alike(named, count, asked
     known += named[count:]
     names.add(count, named[count:])
     numbers = {one: number for number, one in enumerate(named)}
+    for name in "abc":
+        ids = [one.entity_id for one in asked]
+        assert names.find_many(ids, name).tolist() == [numbers.get(One(entity_id, name), -1) for entity_id in ids]
     for one in [*asked, *asked, *named]:
         assert names.find(one.entity_id, one.property) == numbers.get(one)
 
@@ -50,6 +53,9 @@ def test_names_with_one_hash_are_told_apart():
     names.begin(3)
     found = [names.find(Alike(place), name) for place in ("north", "south", "west") for name in ("level", "flow")]
     assert found == [0, 2, 1, None, None, None]
+    places = [Alike(place) for place in ("west", "south", "north")]
+    assert names.find_many(places, "level").tolist() == [-1, 1, 0]
+    assert names.find_many(places, "flow").tolist() == [-1, -1, 2]
 
 
 @pytest.mark.parametrize("many", [0, 1_000])

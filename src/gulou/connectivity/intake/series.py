@@ -6,7 +6,7 @@ import os
 import secrets
 import struct
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,6 +92,10 @@ class SeriesCatalogue:
     def find(self, entity_id: str, property_name: str) -> int | None:
         """Return the number of a series, or None."""
         return self._names.find(entity_id, property_name)
+
+    def find_many(self, entity_ids: Sequence[str], property_name: str) -> NDArray[np.int64]:
+        """Return the numbers of one property of many entities, -1 for none; shape (n,)."""
+        return self._names.find_many(entity_ids, property_name)
 
     def kinds(self) -> list[tuple[str, str]]:
         """Return every (entity type, property) that has a series, in the order in which they first appeared."""

@@ -59,6 +59,29 @@ class SeriesNames:
                 self._numbers.setdefault(name, {})[entity_id] = number
         return number
 
+    def find_many(self, entity_ids: Sequence[str], name: str) -> NDArray[np.int64]:
+        """Return the number of a property of each of many entities, -1 for none; shape (n,).
+
+        For a start, which asks for all: what is found by hash is not put into the dictionary.
+        """
+        numbers, hashes = self._numbers.get(name, {}), self._hashes
+        found = np.fromiter((numbers.get(one, -1) for one in entity_ids), np.int64, len(entity_ids))
+        left = np.flatnonzero(found < 0).tolist()
+        if not left or not len(hashes):
+            return found
+        wanted = np.fromiter((hash(entity_ids[place]) for place in left), np.int64, len(left))
+        places = hashes.searchsorted(wanted)
+        places[places == len(hashes)] = 0
+        guessed = np.where(hashes[places] == wanted, self._hashed[places], -1)
+        for place, number in zip(left, guessed.tolist(), strict=True):
+            if number >= 0:
+                one, entity_id = self._named[number], entity_ids[place]
+                if one.property == name and one.entity_id == entity_id:
+                    found[place] = number
+                elif (other := self.find(entity_id, name)) is not None:
+                    found[place] = other
+        return found
+
     def _find_hashed(self, entity_id: str, name: str) -> int | None:
         wanted, hashes = hash(entity_id), self._hashes
         place = int(hashes.searchsorted(wanted))

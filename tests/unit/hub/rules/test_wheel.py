@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import heapq
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from gulou.connectivity.intake import Columns, LogBatch, SeriesCatalogue
 from gulou.hub.rules.engine import Engine
+from gulou.hub.rules.engine import engine as engine_module
 from gulou.hub.rules.engine.absence import AbsenceJudge
 from gulou.hub.rules.engine.wheel import Wheel
 
@@ -37,6 +39,34 @@ def test_timers_come_in_the_order_of_a_heap(steps):
             wheel.pop()
         assert not queue or queue[0][0] > now_us
         assert len(wheel) == len(queue)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(moments, max_size=20), moments, st.lists(st.tuples(moments, st.integers(-1, 3)), max_size=60))
+def test_timers_set_all_at_once_come_as_if_set_one_by_one(before, turned_us, timers):
+    one, many = Wheel(), Wheel()
+    for wheel in (one, many):
+        for number, at_us in enumerate(before):
+            wheel.add(at_us, "r", f"before-{number}")
+        while wheel.first(turned_us, None, 0) is not None:
+            wheel.pop()
+    keys = [f"k{number:02}" for number in range(len(timers))]
+    for key, (due_us, series) in zip(keys, timers, strict=True):
+        one.add(due_us, "r", key, series, 1, 5 * S)
+    columns = np.array([(due_us, series, 1, 5 * S) for due_us, series in timers], np.int64).reshape(-1, 4).T
+    numbers = many.add_all(columns[0], "r", keys, *columns[1:])
+    assert len(numbers) == len(set(numbers)) == len(timers)
+    assert len(one) == len(many)
+    streams = [[S, 7 * S], [S], [3 * S, 4_100 * S], []]
+    for now_us in (turned_us, 10 * S, 4_050 * S, 5_000 * S):
+        come = []
+        for wheel in (one, many):
+            come.append([])
+            while (entry := wheel.first(now_us, heard(streams), 0)) is not None:
+                come[-1].append(entry[:3])
+                wheel.pop()
+        assert come[0] == come[1]
+    assert len(many) == len(one)
 
 
 def heard(times):
@@ -125,3 +155,25 @@ def test_a_reading_that_counts_as_history_puts_nothing_off(kit):
     assert station.silent(54) == []
     assert station.silent(56) == ["0"]
     assert station.silent(72) == ["1"]
+
+
+def test_states_that_come_back_all_at_once_are_looked_at_as_one_by_one(kit, monkeypatch):
+    before = Station(kit, 80)
+    before.hear(0, range(80))
+    before.hear(20, range(0, 80, 2))
+    before.silent(35)
+    [judge] = before.engine.judges.values()
+    states = copy.deepcopy(list(judge.states.values()))
+    blocks = [(block, before.engine.lane_block(block)) for block in before.engine.begin_snapshot().blocks]
+    found = []
+    for few in (0, 1_000):
+        monkeypatch.setattr(engine_module, "_FEW", few)
+        again = Station(kit, 80)
+        again.engine.restore_lanes(blocks)
+        again.engine.restore_clock(START + 35 * S, START)
+        [judge] = again.engine.judges.values()
+        again.engine.put_back(judge, copy.deepcopy(states))
+        again.hear(45, [0, 1])
+        found.append([(at_s, again.silent(at_s)) for at_s in (49, 51, 60, 74, 76)])
+    assert found[0] == found[1]
+    assert sum(len(numbers) for _, numbers in found[0]) > 40

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
 from gulou.hub.rules.engine.absence import AbsenceJudge
@@ -38,6 +39,7 @@ from gulou.kernel.errors import GulouError
 
 _FAILURES_ALLOWED = 3
 _STATES_A_STEP = 200
+_FEW = 50
 _Waiting = dict[int, tuple[Judge, State, int]]
 """What a batch has changed and not judged yet, with the time of the newest reading; by the state's identity."""
 
@@ -233,7 +235,7 @@ class Engine:
         """Say what it takes to let a rule begin anew: what it had raised is cleared, its states are forgotten."""
         return Change(judge.rule.pack, gone=[judge], fresh=[_make_judge(judge.rule, self)])
 
-    def put_back(self, judge: Judge, states: Iterable[State]) -> None:
+    def put_back(self, judge: Judge, states: Sequence[State]) -> None:
         """Give a judge the states that were kept of its rule."""
         lanes = None if judge.calm is None else self._lanes
         for state in states:
@@ -243,7 +245,7 @@ class Engine:
             if lanes is not None and judge.is_calm(state):  # an earlier version kept it
                 self._bring_up_to_date(judge, state)
                 self._let_go_of(lanes, judge, state)
-            self._schedule(judge, state)
+        self._schedule_all(judge, states)
 
     def watch_known(self) -> Iterator[None]:
         """Expect every existing entity of the rules that say ``expect: known``; in small steps."""
@@ -365,6 +367,27 @@ class Engine:
         else:
             _, known, silence_us = watched
             state.timer = self._timers.add(due, judge.rule.id, state.key, series, known, silence_us)
+
+    def _schedule_all(self, judge: Judge, states: Sequence[State]) -> None:
+        """Do the same for states that have no timer; those that wait for silence, a million at a start, all at once."""
+        lanes, silent = self._lanes, dict[str, list[tuple[State, int, int, int]]]()
+        if lanes is None or judge.rule.select.where is not None or len(states) < _FEW:
+            for state in states:
+                self._schedule(judge, state)
+            return
+        for state in states:
+            due, watched = judge.due(state), judge.silence(state)
+            if due is None or watched is None:
+                self._schedule(judge, state)
+            else:
+                silent.setdefault(watched[0], []).append((state, due, watched[1], watched[2]))
+        for name, held in silent.items():
+            keys = [state.key for state, *_ in held]
+            numbers = lanes.numbers_of(keys, name)
+            due_us, known, silence_us = np.array([times for _, *times in held], np.int64).T
+            timers = self._timers.add_all(due_us, judge.rule.id, keys, numbers, known, silence_us)
+            for (state, due, *_), timer in zip(held, timers, strict=True):
+                state.scheduled_us, state.timer = due, timer
 
     # ---- readings
 

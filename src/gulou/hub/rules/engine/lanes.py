@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -111,6 +111,11 @@ class Lanes:
         if number is not None and number >= self._capacity:
             self._reserve(len(self.catalogue))
         return number
+
+    def numbers_of(self, entity_ids: Sequence[str], name: str) -> NDArray[np.int64]:
+        """Return the numbers of one property of many entities, -1 for none; shape (n,)."""
+        self._reserve(len(self.catalogue))
+        return self.catalogue.find_many(entity_ids, name)
 
     def listeners(self, number: int) -> tuple[Listener, ...]:
         """Return who listens to a series, attributes aside."""

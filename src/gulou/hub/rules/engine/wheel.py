@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -74,6 +74,28 @@ class Wheel:
             self._spoke_of(spoke).append(number)
         return number
 
+    def add_all(
+        self, due_us: _Whole, rule_id: str, keys: Sequence[str], series: _Whole, known: _Whole, silence_us: _Whole
+    ) -> range:
+        """Set many timers of one rule, as ``add`` does one after the other.
+
+        Args:
+            due_us, series, known, silence_us: shape (n,).
+
+        Returns:
+            Their numbers.
+        """
+        first = len(self._whose)
+        self._whose += [(rule_id, key) for key in keys]
+        numbers = range(first, len(self._whose))
+        while len(self._due) < len(self._whose):
+            self._grow()
+        for held, given in ((self._due, due_us), (self._series, series), (self._known, known)):
+            held[first : len(self._whose)] = given
+        self._silence[first : len(self._whose)] = silence_us
+        self._place(np.arange(first, len(self._whose)))
+        return numbers
+
     def unwatch(self, number: int) -> None:
         """Let a timer be looked at when it is due, whatever is heard."""
         self._series[number] = -1
@@ -102,6 +124,10 @@ class Wheel:
             newest = renewal(self._series[watching], self._known[watching])
             due = np.where(newest >= 0, np.maximum(newest, since_us) + self._silence[watching], 0)
             self._due[watching] = np.maximum(self._due[watching], due)
+        self._place(numbers)
+
+    def _place(self, numbers: _Whole) -> None:
+        """Lay timers where the wheel comes to them: in order if it has been there."""
         spokes = self._due[numbers] >> _SPOKE_BITS
         here = spokes <= self._spoke
         for number in numbers[here].tolist():
