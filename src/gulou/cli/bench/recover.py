@@ -24,7 +24,7 @@ import typer
 
 from gulou.cli.bench.recover_load import LoadOrder, LoadResult
 from gulou.cli.bench.report import Compare, Quick, Save, describe_machine, finish, make_report, say
-from gulou.cli.client import Client
+from gulou.cli.client import Client, RemoteProblem
 from gulou.cli.options import Json
 from gulou.cli.place import Place, Running
 from gulou.connectivity.devices import Binding, Device
@@ -512,7 +512,7 @@ def _has_stored(target: Target) -> bool:
         return False
     try:
         return bool(client.call("GET", "/accounting")["total"]["stored"])
-    except GulouError:
+    except (GulouError, RemoteProblem):
         return False
     finally:
         client.close()
