@@ -49,11 +49,11 @@ class RuleBoard:
     def __init__(self, rules: RuleService) -> None:
         self._rules = rules
 
-    def running(self, pack: str | None) -> list[RunningRule]:
-        """Return every loaded rule, by id."""
+    def running(self, rule_ids: list[str]) -> list[RunningRule]:
+        """Return those of some rules that are in force."""
         return [
             RunningRule(one.rule.id, one.counters, one.active, one.watched, one.quarantined)
-            for one in self._rules.rules(pack)
+            for one in self._rules.running(rule_ids)
         ]
 
     def running_one(self, pack: str, name: str) -> RunningRule:

@@ -49,8 +49,10 @@ from gulou.hub.rules import (
     RuleSet,
     RuleSettings,
     RuleView,
+    RuleViews,
     Surroundings,
     Trial,
+    choose,
     run_trial,
 )
 from gulou.kernel.errors import Conflict, NotFound, Unavailable
@@ -279,13 +281,21 @@ class RuleDesk:
         with self._guard:
             self._sets.pop(pack, None)
 
-    def rules(self, pack: str | None = None, principal: Principal | None = None) -> list[RuleView]:
-        """See ``RuleService.rules``."""
+    def rules(
+        self,
+        pack: str | None = None,
+        principal: Principal | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> RuleViews:
+        """See ``RuleService.rules``; the engine is asked for those of the page alone."""
         _require(principal)
-        running = {one.id: one for one in self._board.running(pack)}
         with self._guard:
-            loaded = [rule for one in self._sets.values() for rule in one.rules if pack in (None, rule.pack)]
-        return [_view(rule, running.get(rule.id)) for rule in sorted(loaded, key=lambda rule: rule.id)]
+            sets = list(self._sets.values())
+        page, total, following = choose(sets, pack, after, limit)
+        running = {one.id: one for one in self._board.running([rule.id for rule in page])}
+        return RuleViews([_view(rule, running.get(rule.id)) for rule in page], total, following)
 
     def get_rule(self, pack: str, name: str, principal: Principal | None = None) -> RuleView:
         """See ``RuleService.get_rule``."""

@@ -89,3 +89,29 @@ def test_a_rule_that_fails_in_the_engine_is_heard_of_and_released_in_the_web_pro
     with pytest.raises(Conflict) as caught:
         both.desk.release("drains", "level", Principal.system("test"))
     assert caught.value.code == "rules.not_quarantined"
+
+
+def test_rules_are_listed_by_pages_with_how_each_fares(both):
+    rule = TEXT.removeprefix("rules:\n")
+    text = "rules:\n" + "".join(rule.replace("id: level", f"id: level-{n}") for n in range(5))
+    many = RuleSet.parse({"rules/b.yaml": text}, Vocabulary.load(), pack="many")
+    both.service.load(many)
+    both.desk.load(many)
+    at_us = both.clock.now_us()
+    reading = Reading("urn:ngsi-ld:WaterLevelObserved:d", "WaterLevelObserved", "waterLevel", 1.0, at_us)
+    both.service.apply(LogBatch(1, at_us, "test", (reading,)))
+
+    seen, after = [], None
+    while True:
+        for rules in (both.desk, both.service):
+            page = rules.rules(None, after=after, limit=2)
+            assert (page.total, len(page.views)) == (6, 2)
+            assert all(view.counters.taken == 1 for view in page.views)
+        seen += [view.rule.id for view in page.views]
+        after = page.following
+        if after is None:
+            break
+    assert seen == ["drains/level", *(f"many/level-{n}" for n in range(5))]
+    assert both.desk.rules("many", limit=5).following is None
+    assert both.desk.rules("many", after="many/level-4").views == []
+    assert both.desk.rules("nowhere").total == 0

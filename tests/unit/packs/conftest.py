@@ -132,7 +132,7 @@ class Harness:
 
     def running_rules(self) -> list[tuple[str, object]]:
         """Every rule in force with its limits."""
-        return sorted((view.rule.id, view.rule.pack) for view in self.rules.rules())
+        return sorted((view.rule.id, view.rule.pack) for view in self.rules.rules().views)
 
     def audited(self) -> list[tuple[str, str]]:
         page = self.access.audit.list()

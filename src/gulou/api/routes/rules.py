@@ -31,11 +31,8 @@ def list_rules(
     at: At, asker: Reader, spans: Spans, pack: Annotated[str | None, Query(max_length=128)] = None
 ) -> RulePage:
     """List the rules that are loaded, by id."""
-    found = at.rules.rules(pack, asker)
-    rest = [one for one in found if spans.cursor is None or one.rule.id > spans.cursor]
-    page = rest[: spans.limit]
-    following = page[-1].rule.id if len(rest) > len(page) else None
-    return RulePage(items=[_rule_view(one) for one in page], total=len(found), next=following)
+    found = at.rules.rules(pack, asker, after=spans.cursor, limit=spans.limit)
+    return RulePage(items=[_rule_view(one) for one in found.views], total=found.total, next=found.following)
 
 
 @router.post("/rules/try")

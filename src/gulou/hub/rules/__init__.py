@@ -14,9 +14,10 @@ from gulou.hub.rules.ports import (
     Surroundings,
     VocabularySource,
 )
-from gulou.hub.rules.service import RuleCost, RuleService, RuleView
+from gulou.hub.rules.service import RuleService
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.trial import Trial, run_trial
+from gulou.hub.rules.views import RuleCost, RuleView, RuleViews, choose
 
 __all__ = [
     "SEVERITIES",
@@ -38,9 +39,11 @@ __all__ = [
     "RuleSetChanged",
     "RuleSettings",
     "RuleView",
+    "RuleViews",
     "Surroundings",
     "Trial",
     "VocabularySource",
+    "choose",
     "command_id",
     "request_of",
     "run_trial",

@@ -6,7 +6,7 @@ import heapq
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -29,6 +29,7 @@ from gulou.hub.rules.ports import DeviceFinder, ReadingHistory, Surroundings
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.store_sql import Kept, Page, RuleStore, TickRecord
 from gulou.hub.rules.trial import Trial, run_trial
+from gulou.hub.rules.views import RuleCost, RuleView, RuleViews, choose
 from gulou.kernel.clock import SECOND_US, Clock
 from gulou.kernel.errors import Conflict, GulouError, NotFound, Unavailable
 from gulou.records import Database
@@ -45,31 +46,6 @@ _VIEWS_A_STEP = 200
 _DONE = object()
 _COUNT_AGAIN_S = 5.0
 _FEW_RULES = 20_000
-
-
-class RuleView(msgspec.Struct, frozen=True):
-    """A rule as it runs.
-
-    Args:
-        active: how many detections are raised now.
-        watched: how many entities (of a pattern: groups) it hears.
-        quarantined: why it was put aside, None while it runs.
-    """
-
-    rule: Rule
-    counters: RuleCounters
-    active: int
-    watched: int
-    quarantined: str | None
-
-
-class RuleCost(msgspec.Struct, frozen=True):
-    """What a rule cost since it was loaded; ``busy_ns`` is time spent judging."""
-
-    rule_id: str
-    evaluations: int
-    busy_ns: int
-    quarantined: bool
 
 
 class RuleService:
@@ -500,16 +476,28 @@ class RuleService:
 
     # ---- looking
 
-    def rules(self, pack: str | None = None, principal: Principal | None = None) -> list[RuleView]:
-        """Return the rules that are loaded, disabled ones too, by id."""
+    def rules(
+        self,
+        pack: str | None = None,
+        principal: Principal | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> RuleViews:
+        """Return rules that are loaded, disabled ones too, by id: at most ``limit`` after the id ``after``."""
         _require(principal, "rule.read")
-        loaded = [rule for one in list(self._sets.values()) for rule in one.rules if pack in (None, rule.pack)]
-        loaded.sort(key=lambda rule: rule.id)
+        page, total, following = choose(list(self._sets.values()), pack, after, limit)
         views: list[RuleView] = []
-        for start in range(0, len(loaded), _VIEWS_A_STEP):
+        for start in range(0, len(page), _VIEWS_A_STEP):
             with self._lock:
-                views += [self._view(rule) for rule in loaded[start : start + _VIEWS_A_STEP]]
-        return views
+                views += [self._view(rule) for rule in page[start : start + _VIEWS_A_STEP]]
+        return RuleViews(views, total, following)
+
+    def running(self, rule_ids: Sequence[str]) -> list[RuleView]:
+        """Return those of some rules that are in force."""
+        judges = self._engine.judges
+        with self._lock:
+            return [self._view(judge.rule) for one in rule_ids if (judge := judges.get(one)) is not None]
 
     def get_rule(self, pack: str, name: str, principal: Principal | None = None) -> RuleView:
         """Return one rule.
