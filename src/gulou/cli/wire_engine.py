@@ -143,6 +143,7 @@ class Engine:
             self._door.open()
             self._undo.append(self._door.close)
             serving()
+            domain.intake.begin_replay()  # not before: it would take half of the time that devices wait for
             domain.intake.await_replay()  # then who asks what is known of devices and of the city
             self._bridge.start()
             self._undo.append(self._bridge.stop)

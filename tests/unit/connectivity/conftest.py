@@ -118,6 +118,7 @@ class Kit:
             self.log, SmallVocabulary(), self.clock, self.ledger, consumers=(self.rejects, *consumers), **options
         )
         service.start(waits=waits)
+        service.begin_replay()
         self.running.append(service)
         return service
 

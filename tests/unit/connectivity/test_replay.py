@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from gulou.connectivity.intake import IntakeService, Ledger
 from gulou.kernel.errors import Fault, Unavailable
 
 
@@ -130,3 +131,19 @@ def test_the_log_keeps_what_is_not_replayed_yet(kit):
     assert kit.log.first_sequence() == 1
     slow.may_go_on.set()
     service.settle(10)
+
+
+def test_a_stop_before_the_replay_has_begun_leaves_everything_to_the_next_start(kit):
+    fill(kit, 2)
+    other = kit.Collector("other")
+    service = IntakeService(
+        kit.log, kit.vocabulary(), kit.clock, Ledger(kit.database, kit.clock), consumers=(other,), settings=kit.settings
+    )
+    service.start(waits=False)
+    receipt = service.submit(kit.submission(kit.reading(2))).result(10)
+    service.stop(10)
+    assert receipt.stored == 1
+    assert not other.batches
+
+    kit.start(other).settle(10)
+    assert [one.sequence for one in other.batches] == [1, 2, 3]

@@ -110,7 +110,7 @@ def measure_soak(plan: SoakPlan, progress: Progress) -> tuple[Report, bool]:
     unanswered = sum(one["unanswered"] for one in periods)
     extra = {"drift": drift_of(periods), "accounts_wrong": wrong, "reconciled": reconciled, "unanswered": unanswered}
     report = make_report("soak", machine, plan, periods, extra=extra)
-    return report, not wrong and not unanswered and reconciled
+    return report, not wrong and not unanswered and bool(reconciled["sound"])
 
 
 def drift_of(periods: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -146,12 +146,13 @@ def _is_exact(target: BenchPlatform, before: dict[str, int], acked: int) -> bool
     return sums and now["stored"] - before["stored"] == acked
 
 
-def _reconcile(data: Path) -> bool:
-    """Count history and log against the ledger, as an operator does."""
+def _reconcile(data: Path) -> dict[str, Any]:
+    """Count history and log against the ledger, as an operator does; ``problem`` where that came to no answer."""
     code = "import sys; from gulou.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "accounts", "check", "--json", "--data", str(data)]
-    answer = subprocess.run(command, capture_output=True, check=False)
+    answer = subprocess.run(command, capture_output=True, check=False, text=True)
     try:
-        return bool(json.loads(answer.stdout)["sound"])
-    except (ValueError, KeyError):
-        return False
+        found: dict[str, Any] = json.loads(answer.stdout)
+    except ValueError:
+        return {"sound": False, "problem": answer.stderr[-2_000:]}
+    return found

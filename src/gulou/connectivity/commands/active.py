@@ -11,6 +11,9 @@ from gulou.connectivity.commands.model import Command
 from gulou.kernel.clock import SECOND_US
 
 _Effect = tuple[str, str]
+_MOST_PAST = 4
+_FEW = 1_000
+"""So many moments are kept: four for each active command, and these."""
 
 
 class ActiveCommands:
@@ -40,11 +43,23 @@ class ActiveCommands:
 
     def take_due(self, now_us: int) -> Iterator[Command]:
         """Yield the commands that have waited long enough for what they wait for now; others cost nothing."""
+        if len(self._due) > _MOST_PAST * len(self._commands) + _FEW:
+            self._forget_past()
         while self._due and self._due[0][0] <= now_us:
             due_us, command_id = heapq.heappop(self._due)
             command = self._commands.get(command_id)
             if command is not None and due_of(command) == due_us:
                 yield command
+
+    def _forget_past(self) -> None:
+        """Leave out what nobody waits for any more: a command may end hours before it would have expired."""
+        commands = self._commands
+        self._due = [
+            (due_us, command_id)
+            for due_us, command_id in self._due
+            if (command := commands.get(command_id)) is not None and due_of(command) == due_us
+        ]
+        heapq.heapify(self._due)
 
     def remind(self, command: Command) -> None:
         """Let ``take_due`` yield a command again that it has yielded in vain."""

@@ -140,6 +140,9 @@ class Applier:
         self._thread = threading.Thread(target=self._run, name="intake:apply", daemon=True)
 
     def start(self) -> None:
+        """Begin, once."""
+        if self._thread.ident is not None:
+            return
         once = ThreadPoolExecutor(1, thread_name_prefix="intake:replay")
         self._began = once.submit(self._first, lambda: self._stopping)
         once.shutdown(wait=False)
@@ -168,7 +171,12 @@ class Applier:
             self._changed.notify()
 
     def stop(self, timeout_s: float) -> bool:
-        """Apply what waits, make a checkpoint, end; False when that took longer than ``timeout_s``."""
+        """Apply what waits, make a checkpoint, end; False when that took longer than ``timeout_s``.
+
+        Where it has not begun, nothing is applied: what waits stays in the log.
+        """
+        if self._thread.ident is None:
+            return True
         with self._changed:
             self._stopping = True
             self._changed.notify()

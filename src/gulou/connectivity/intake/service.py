@@ -106,7 +106,7 @@ class IntakeService:
         """Open the door, and replay; what comes meanwhile is durable, and waits to be applied.
 
         Args:
-            waits: until consumers know what the log held; else ``await_replay`` does.
+            waits: until consumers know what the log held; else the replay has to be begun, and awaited.
 
         Raises:
             Fault: ``log.damaged``, ``log.unreadable``, or ``log.behind``: a consumer knows more than the log holds.
@@ -123,11 +123,16 @@ class IntakeService:
             applied=self._note_applied,
             checkpointed=self._log.forget_before,
         )
-        self._applier.start()
         self._committer.start()
         self._running = True
         if waits:
+            self.begin_replay()
             self.await_replay()
+
+    def begin_replay(self) -> None:
+        """Begin to feed consumers what the log held at the start, in the background."""
+        if self._applier is not None:
+            self._applier.start()
 
     def await_replay(self) -> None:
         """Wait until every consumer knows what the log held at the start; where that fails, the door is closed.
