@@ -27,6 +27,7 @@ app = typer.Typer(no_args_is_help=True, help="The accounts: received = stored + 
 _TABLE = "readings"
 _POSITION, _RETIRED = "gulou-history", "gulou-history-retired"
 _TRIES = 20
+_LOOKS = 3
 _COUNTS = """
 SELECT source, count(*) FILTER (sequence <= ?)::BIGINT, count(*) FILTER (late <> 0)::BIGINT
 FROM read_parquet(?) GROUP BY source
@@ -44,6 +45,20 @@ WITH touched AS (
 )
 SELECT source, count(*)::BIGINT FROM ranked WHERE place > 1 GROUP BY source
 """
+
+
+class LakeTable(msgspec.Struct, frozen=True, kw_only=True):
+    """The history's table at one moment.
+
+    Args:
+        position: log sequence up to which the table has everything.
+        expires: rows were deleted for their age.
+        files: what it is made of.
+    """
+
+    position: int = 0
+    expires: bool = False
+    files: tuple[str, ...] = ()
 
 
 class Lake(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +127,12 @@ def check(as_json: Json = False, data: Data = None) -> None:
     place = Place.chosen(data)
     settings = SettingsReader(place.settings, os.environ)
     position, accounts = _ledger(place, settings)
-    lake = read_lake(place.history / _TABLE, position)
-    logged, problems = _read_log(place, settings, lake.position, position)
+    for _ in range(_LOOKS):  # a server that runs may use a file of the log again while it is read
+        table = open_lake(place.history / _TABLE)
+        logged, problems = _read_log(place, settings, table.position, position)
+        if not problems:
+            break
+    lake = count_lake(table, position)  # its files stay for hours, the log's do not
     lines = [judge(account, lake, logged) for account in accounts]
     unknown = sorted((lake.rows.keys() | logged.keys()) - {line.source for line in lines})
     lines += [judge(Account(source, 0, 0, 0, 0), lake, logged) for source in unknown]
@@ -155,26 +174,31 @@ def judge(account: Account, lake: Lake, logged: Counter[str]) -> Line:
     )
 
 
-def read_lake(path: Path, up_to: int) -> Lake:
-    """Count a table's rows by source, those with a sequence up to ``up_to``."""
+def open_lake(path: Path) -> LakeTable:
+    """Return the history's table as it is now."""
     if not DeltaTable.is_deltatable(str(path)):
-        return Lake()
+        return LakeTable()
     table = DeltaTable(str(path))
     position, retired = (table.transaction_version(name) or 0 for name in (_POSITION, _RETIRED))
-    files = table.file_uris()
-    if not files:
-        return Lake(position=position, expires=retired > 0)
+    return LakeTable(position=position, expires=retired > 0, files=tuple(table.file_uris()))
+
+
+def count_lake(table: LakeTable, up_to: int) -> Lake:
+    """Count a table's rows by source, those with a sequence up to ``up_to``."""
+    if not table.files:
+        return Lake(position=table.position, expires=table.expires)
+    files = list(table.files)
     with duckdb.connect() as engine:
         engine.execute("SET memory_limit = '2GB'")
         counted = engine.execute(_COUNTS, [up_to, files]).fetchall()
         has_late = any(late for _, _, late in counted)
         replaced: Sequence[Any] = engine.execute(_REPLACED, {"files": files}).fetchall() if has_late else []
     return Lake(
-        position=position,
+        position=table.position,
         rows={source: rows for source, rows, _ in counted},
         late={source: late for source, _, late in counted},
         replaced=dict(replaced),
-        expires=retired > 0,
+        expires=table.expires,
     )
 
 

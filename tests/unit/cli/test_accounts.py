@@ -156,3 +156,38 @@ def test_people_read_a_table(house):
     house.checkpoint()
     text = CliRunner().invoke(command.app, ["check", "--data", str(house.root)], catch_exceptions=False).stdout
     assert "mqtt" in text and "history up to 1" in text
+
+
+def test_the_log_may_go_on_while_the_history_is_counted(house, monkeypatch):
+    house.rows(1)
+    house.checkpoint()
+    house.rows(2)
+    house.checkpoint(house.ledger)
+    count = command.count_lake
+
+    def slowly(table, up_to):
+        for path in (house.root / "log").glob("*.seg"):
+            path.rename(path.with_suffix(".gone"))
+        return count(table, up_to)
+
+    monkeypatch.setattr(command, "count_lake", slowly)
+    code, answer, lines = check(house)
+    assert (code, answer["sound"], lines["mqtt"]["log"]) == (0, True, 10)
+
+
+def test_a_log_that_went_on_while_it_was_read_is_read_again(house, monkeypatch):
+    house.rows(1)
+    house.checkpoint(house.ledger)
+    read, looks = command._read_log, []
+
+    def after_a_flush(place, settings, after, up_to):
+        looks.append(after)
+        if len(looks) == 1:
+            house.history.checkpoint()
+            return command.Counter(), ["the log has no records 1 to 1"]
+        return read(place, settings, after, up_to)
+
+    monkeypatch.setattr(command, "_read_log", after_a_flush)
+    code, answer, lines = check(house)
+    assert (code, answer["problems"], looks) == (0, [], [0, 1])
+    assert (lines["mqtt"]["history"], lines["mqtt"]["verdict"]) == (10, "exact")
