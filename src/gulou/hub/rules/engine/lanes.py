@@ -86,8 +86,7 @@ class Lanes:
         rows = len(columns)
         if rows > len(self._rows):
             self._rows = np.zeros(max(rows, 1_024), np.int64)
-        if len(self.catalogue) > self._capacity:
-            self._reserve(len(self.catalogue))
+        self._reserve(len(self.catalogue))
         found = guards.sift(
             np.require(columns.series, np.int32, _SOUND),
             np.require(columns.observed_at_us, np.int64, _SOUND),
@@ -287,7 +286,9 @@ class Lanes:
         return found
 
     def _reserve(self, wanted: int) -> None:
-        """Make room; memory that nothing was written to costs nothing."""
+        """Make room where there is too little; memory that nothing was written to costs nothing."""
+        if wanted <= self._capacity:
+            return
         capacity = max(self._capacity, _FIRST_LANES)
         while capacity < wanted:
             capacity *= 2
@@ -342,8 +343,7 @@ class Lanes:
         """Put back what was kept; every lane stays closed."""
         kept = np.frombuffer(data, np.int64).reshape(-1, guards.KEPT_WORDS)
         first = block << guards.BLOCK_BITS
-        if first + len(kept) > self._capacity:
-            self._reserve(first + len(kept))
+        self._reserve(first + len(kept))
         self._cells[first : first + len(kept), LAST_US:] = kept
 
     def _spare(self, number: int) -> None:
