@@ -46,6 +46,7 @@ from gulou.hub.rules import (
     Rule,
     RuleCost,
     RuleCounters,
+    RuleQuery,
     RuleSet,
     RuleSettings,
     RuleView,
@@ -281,19 +282,12 @@ class RuleDesk:
         with self._guard:
             self._sets.pop(pack, None)
 
-    def rules(
-        self,
-        pack: str | None = None,
-        principal: Principal | None = None,
-        *,
-        after: str | None = None,
-        limit: int | None = None,
-    ) -> RuleViews:
+    def rules(self, query: RuleQuery, principal: Principal | None = None) -> RuleViews:
         """See ``RuleService.rules``; the engine is asked for those of the page alone."""
         _require(principal)
         with self._guard:
             sets = list(self._sets.values())
-        page, total, following = choose(sets, pack, after, limit)
+        page, total, following = choose(sets, query)
         running = {one.id: one for one in self._board.running([rule.id for rule in page])}
         return RuleViews([_view(rule, running.get(rule.id)) for rule in page], total, following)
 

@@ -14,7 +14,7 @@ from gulou.cli.web_desk import RuleDesk
 from gulou.connectivity.bridge import BridgeClient, BridgeServer, BridgeSettings, Relay
 from gulou.connectivity.bus import InProcessBus
 from gulou.connectivity.intake import LogBatch, Reading
-from gulou.hub.rules import Detection, EmptySurroundings, RuleService, RuleSet, RuleSettings
+from gulou.hub.rules import Detection, EmptySurroundings, RuleQuery, RuleService, RuleSet, RuleSettings
 from gulou.kernel import Conflict, Denied, VirtualClock
 from gulou.records import Database
 from gulou.vocabulary import Vocabulary
@@ -104,7 +104,7 @@ def test_rules_are_listed_by_pages_with_how_each_fares(both):
     seen, after = [], None
     while True:
         for rules in (both.desk, both.service):
-            page = rules.rules(None, after=after, limit=2)
+            page = rules.rules(RuleQuery(after=after, limit=2))
             assert (page.total, len(page.views)) == (6, 2)
             assert all(view.counters.taken == 1 for view in page.views)
         seen += [view.rule.id for view in page.views]
@@ -112,6 +112,6 @@ def test_rules_are_listed_by_pages_with_how_each_fares(both):
         if after is None:
             break
     assert seen == ["drains/level", *(f"many/level-{n}" for n in range(5))]
-    assert both.desk.rules("many", limit=5).following is None
-    assert both.desk.rules("many", after="many/level-4").views == []
-    assert both.desk.rules("nowhere").total == 0
+    assert both.desk.rules(RuleQuery(pack="many", limit=5)).following is None
+    assert both.desk.rules(RuleQuery(pack="many", after="many/level-4")).views == []
+    assert both.desk.rules(RuleQuery(pack="nowhere")).total == 0

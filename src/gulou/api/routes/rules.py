@@ -13,7 +13,7 @@ from gulou.api.asking import At, needs
 from gulou.api.paging import Spans
 from gulou.api.schemas.hub import RuleExplanation, RuleFiring, RuleFirings, RulePage, RuleTry, RuleView
 from gulou.api.shaping import to_view
-from gulou.hub.rules import Detection, Rule, RuleSet
+from gulou.hub.rules import Detection, Rule, RuleQuery, RuleSet
 from gulou.kernel import Invalid, to_us
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def list_rules(
     at: At, asker: Reader, spans: Spans, pack: Annotated[str | None, Query(max_length=128)] = None
 ) -> RulePage:
     """List the rules that are loaded, by id."""
-    found = at.rules.rules(pack, asker, after=spans.cursor, limit=spans.limit)
+    found = at.rules.rules(RuleQuery(pack=pack, after=spans.cursor, limit=spans.limit), asker)
     return RulePage(items=[_rule_view(one) for one in found.views], total=found.total, next=found.following)
 
 

@@ -17,7 +17,7 @@ from gulou.hub.rules.ports import (
 from gulou.hub.rules.service import RuleService
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.trial import Trial, run_trial
-from gulou.hub.rules.views import RuleCost, RuleView, RuleViews, choose
+from gulou.hub.rules.views import RuleCost, RuleQuery, RuleView, RuleViews, choose
 
 __all__ = [
     "SEVERITIES",
@@ -33,6 +33,7 @@ __all__ = [
     "RuleCost",
     "RuleCounters",
     "RuleQuarantined",
+    "RuleQuery",
     "RuleReleased",
     "RuleService",
     "RuleSet",

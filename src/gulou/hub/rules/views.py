@@ -37,6 +37,17 @@ class RuleCost(msgspec.Struct, frozen=True):
     quarantined: bool
 
 
+class RuleQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rules to list, by id: of one pack or of all, at most ``limit`` after the id ``after``."""
+
+    pack: str | None = None
+    after: str | None = None
+    limit: int | None = None
+
+
+ALL_RULES = RuleQuery()
+
+
 class RuleViews(msgspec.Struct, frozen=True):
     """Some of the rules that are loaded, by id.
 
@@ -50,11 +61,9 @@ class RuleViews(msgspec.Struct, frozen=True):
     following: str | None
 
 
-def choose(
-    sets: Iterable[RuleSet], pack: str | None, after: str | None, limit: int | None
-) -> tuple[list[Rule], int, str | None]:
-    """Return the rules of a page by id: at most ``limit`` whose ids come after ``after``; see ``RuleViews``."""
-    loaded = [rule for one in sets for rule in one.rules if pack in (None, rule.pack)]
-    rest = [rule for rule in loaded if after is None or rule.id > after]
-    page = heapq.nsmallest(len(rest) if limit is None else limit, rest, key=lambda rule: rule.id)
+def choose(sets: Iterable[RuleSet], query: RuleQuery) -> tuple[list[Rule], int, str | None]:
+    """Return the rules of a page, how many there are, and the last id where others follow; see ``RuleViews``."""
+    loaded = [rule for one in sets for rule in one.rules if query.pack in (None, rule.pack)]
+    rest = [rule for rule in loaded if query.after is None or rule.id > query.after]
+    page = heapq.nsmallest(len(rest) if query.limit is None else query.limit, rest, key=lambda rule: rule.id)
     return page, len(loaded), page[-1].id if page and len(page) < len(rest) else None

@@ -10,7 +10,7 @@ import pytest
 from gulou.access import Principal
 from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import LogBatch, Reading, Receipt
-from gulou.hub.rules import Detection, RuleService, RuleSet
+from gulou.hub.rules import Detection, RuleQuery, RuleService, RuleSet
 from gulou.kernel import Conflict, Denied, NotFound, Unavailable, VirtualClock
 from gulou.records import Database
 
@@ -263,7 +263,7 @@ def test_packs_may_not_derive_in_a_circle_together(world, kit):
     with pytest.raises(Conflict) as caught:
         world.service.load(RuleSet.parse({"a.yaml": text}, kit.vocabulary, pack="other"))
     assert caught.value.code == "rules.derive_conflict"
-    assert world.service.rules("other").views == []
+    assert world.service.rules(RuleQuery(pack="other")).views == []
 
 
 def test_a_detection_is_explained(world):
