@@ -110,7 +110,7 @@ def measure_soak(plan: SoakPlan, progress: Progress) -> tuple[Report, bool]:
     unanswered = sum(one["unanswered"] for one in periods)
     extra = {"drift": drift_of(periods), "accounts_wrong": wrong, "reconciled": reconciled, "unanswered": unanswered}
     report = make_report("soak", machine, plan, periods, extra=extra)
-    return report, not wrong and not unanswered and bool(reconciled["sound"])
+    return report, not wrong and not unanswered and bool(reconciled.get("sound"))
 
 
 def drift_of(periods: Sequence[dict[str, Any]]) -> dict[str, Any]:

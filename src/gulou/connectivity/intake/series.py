@@ -25,6 +25,7 @@ _SEALED = struct.Struct("<8sQQ16sQ")  # magic, version 2, key, salt, xxh3-64 of 
 _LEAD = struct.Struct("<IQ")  # length and xxh3-64 of a frame's body
 _ANEW = 10_000
 _MANY = 10_000
+"""From so many series at the start on, their names are found by sorted hashes."""
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -17,7 +17,7 @@ from gulou.hub.rules.ports import (
 from gulou.hub.rules.service import RuleService
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.trial import Trial, run_trial
-from gulou.hub.rules.views import RuleCost, RuleQuery, RuleView, RuleViews, choose
+from gulou.hub.rules.views import RuleCost, RuleQuery, RuleView, RuleViews, choose_rules
 
 __all__ = [
     "SEVERITIES",
@@ -44,7 +44,7 @@ __all__ = [
     "Surroundings",
     "Trial",
     "VocabularySource",
-    "choose",
+    "choose_rules",
     "command_id",
     "request_of",
     "run_trial",

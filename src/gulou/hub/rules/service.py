@@ -29,7 +29,7 @@ from gulou.hub.rules.ports import DeviceFinder, ReadingHistory, Surroundings
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.store_sql import Kept, Page, RuleStore, TickRecord
 from gulou.hub.rules.trial import Trial, run_trial
-from gulou.hub.rules.views import ALL_RULES, RuleCost, RuleQuery, RuleView, RuleViews, choose
+from gulou.hub.rules.views import ALL_RULES, RuleCost, RuleQuery, RuleView, RuleViews, choose_rules
 from gulou.kernel.clock import SECOND_US, Clock
 from gulou.kernel.errors import Conflict, GulouError, NotFound, Unavailable
 from gulou.records import Database
@@ -479,7 +479,7 @@ class RuleService:
     def rules(self, query: RuleQuery = ALL_RULES, principal: Principal | None = None) -> RuleViews:
         """Return rules that are loaded, disabled ones too."""
         _require(principal, "rule.read")
-        page, total, following = choose(list(self._sets.values()), query)
+        page, total, following = choose_rules(list(self._sets.values()), query)
         views: list[RuleView] = []
         for start in range(0, len(page), _VIEWS_A_STEP):
             with self._lock:

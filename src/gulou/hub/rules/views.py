@@ -61,7 +61,7 @@ class RuleViews(msgspec.Struct, frozen=True):
     following: str | None
 
 
-def choose(sets: Iterable[RuleSet], query: RuleQuery) -> tuple[list[Rule], int, str | None]:
+def choose_rules(sets: Iterable[RuleSet], query: RuleQuery) -> tuple[list[Rule], int, str | None]:
     """Return the rules of a page, how many there are, and the last id where others follow; see ``RuleViews``."""
     loaded = [rule for one in sets for rule in one.rules if query.pack in (None, rule.pack)]
     rest = [rule for rule in loaded if query.after is None or rule.id > query.after]

@@ -90,10 +90,10 @@ class Wheel:
         numbers = range(first, len(self._whose))
         while len(self._due) < len(self._whose):
             self._grow()
-        for held, given in ((self._due, due_us), (self._series, series), (self._known, known)):
-            held[first : len(self._whose)] = given
-        self._silence[first : len(self._whose)] = silence_us
-        self._place(np.arange(first, len(self._whose)))
+        fresh = np.arange(first, len(self._whose))
+        self._due[fresh], self._series[fresh] = due_us, series
+        self._known[fresh], self._silence[fresh] = known, silence_us
+        self._place(fresh)
         return numbers
 
     def unwatch(self, number: int) -> None:
