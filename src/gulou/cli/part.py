@@ -56,11 +56,14 @@ def main() -> None:
 def run_engine(orders: Orders, stopped: threading.Event) -> int:
     """Be the engine."""
     from gulou.cli.place import Place
-    from gulou.cli.settings import ServerSettings
-    from gulou.cli.wire_engine import build_engine
+    from gulou.connectivity.device_heads import HeadsAhead
 
     place = Place(Path(orders.data))
-    engine = build_engine(place, ServerSettings.model_validate(orders.settings), orders.mqtt_port)
+    heads = None if orders.settings.get("records_url") else HeadsAhead(place.records)
+    from gulou.cli.settings import ServerSettings  # these take as long as the heads
+    from gulou.cli.wire_engine import build_engine
+
+    engine = build_engine(place, ServerSettings.model_validate(orders.settings), orders.mqtt_port, heads)
     local = place.listen_locally(place.ingest)
     engine.start(
         [local, *map(_inherited, orders.doors)],

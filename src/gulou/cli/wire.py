@@ -26,6 +26,7 @@ from gulou.cli.settings import ServerSettings
 from gulou.connectivity.bridge import BridgeSettings
 from gulou.connectivity.bus import InProcessBus, MemoryBus
 from gulou.connectivity.commands import CommandSettings
+from gulou.connectivity.device_heads import HeadsAhead
 from gulou.connectivity.devices import DeviceSettings, SqlDevices
 from gulou.connectivity.intake import (
     IntakeSettings,
@@ -76,6 +77,7 @@ class Ground:
     Args:
         bus: makes this process's bus.
         supervisor: its process id where there is one: what its other part has checked is not checked again.
+        heads: of the devices, where somebody has begun to read them.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Ground:
         *,
         bus: Callable[[], InProcessBus] = InProcessBus,
         supervisor: int | None = None,
+        heads: HeadsAhead | None = None,
     ) -> None:
         self.place, self.server = place, server
         self.found = list(find_adapters([place.adapters]))
@@ -94,18 +97,14 @@ class Ground:
         with place.preparing():  # two processes may start at the same time
             place.check_records(supervisor)
             self.database = Database(server.records_url) if server.records_url else Database.at(place.records)
-            migrate(self.database)
+            revision = migrate(self.database)
             self.context_database = Database.at(place.context)
             self.context_store = SqlContextStore(self.context_database)
             self.context_store.create_tables()
         self.vocabulary = Vocabulary.load()
         self.access = AccessService(self.database, self.clock, self.settings.read("access", AccessSettings))
         self.bus = bus()
-        self._device_rows = SqlDevices(self.database)
-
-    def read_ahead(self) -> None:
-        """Begin to read what an engine will need, while other things are made."""
-        self._device_rows.read_ahead()
+        self._device_rows = SqlDevices(self.database, lambda: heads.take(revision) if heads is not None else None)
 
     @property
     def adapter_names(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from gulou.cli.settings import ServerSettings
 from gulou.cli.wire import Ground, make_adapters
 from gulou.connectivity.bridge import BridgeServer, BridgeSettings, Relay
 from gulou.connectivity.commands import CommandChanged, CommandService
+from gulou.connectivity.device_heads import HeadsAhead
 from gulou.connectivity.devices import DeviceChanged, DeviceConnected, DeviceDisconnected, DeviceRegistry
 from gulou.connectivity.intake import IntakeService, Ledger, LogBatch, SegmentLog, SqlRejectStore
 from gulou.hub.context import ContextService, ContextSettings, ContextStore
@@ -181,11 +182,16 @@ class Engine:
         self._ground.context_database.close()
 
 
-def build_engine(place: Place, server: ServerSettings, mqtt_port: int | None = None) -> Engine:
-    """Build the engine on a data directory that its supervisor holds; nothing is started yet."""
+def build_engine(
+    place: Place, server: ServerSettings, mqtt_port: int | None = None, heads: HeadsAhead | None = None
+) -> Engine:
+    """Build the engine on a data directory that its supervisor holds; nothing is started yet.
+
+    Args:
+        heads: of the devices, where somebody has begun to read them.
+    """
     gc.disable()  # until it is started: what is made now stays, and there are millions of it
-    ground = Ground(place, server, supervisor=os.getppid())
-    ground.read_ahead()
+    ground = Ground(place, server, supervisor=os.getppid(), heads=heads)
     clock, bus = ground.clock, ground.bus
     replica = ContextService(
         UnsavedStore(ground.context_store),

@@ -16,6 +16,7 @@ from gulou.connectivity.devices import (
     DeviceRegistry,
     DeviceReplica,
 )
+from gulou.connectivity.devices import index as index_module
 from gulou.kernel.clock import SECOND_US, VirtualClock
 from gulou.kernel.errors import Conflict, Denied, Invalid, NotFound
 from gulou.records import Database
@@ -281,7 +282,9 @@ def test_presence_survives_and_silence_goes_on_counting(place, registry):
     assert again.get_device("drain-1").online is False
 
 
-def test_what_was_registered_before_the_start_is_there_when_asked_for(place, registry):
+@pytest.mark.parametrize("many", [0, 10_000])
+def test_what_was_registered_before_the_start_is_there_when_asked_for(place, registry, monkeypatch, many):
+    monkeypatch.setattr(index_module, "_MANY", many)
     registry.create(device("gw", kind="gateway"), ADMIN)
     for number in range(5):
         bindings = (star(DRAIN if number < 2 else PUMP, "WaterLevelObserved" if number < 2 else "Pump"),)
@@ -314,6 +317,9 @@ def test_what_was_registered_before_the_start_is_there_when_asked_for(place, reg
     found = again.find_registered(["d4", "d2", "d1"])
     assert [None if one is None else (one[0], one[1].id) for one in found] == [(5, "d4"), None, (2, "d1")]
     assert [one.id for one in again.list_devices(DeviceQuery()).items] == ["d1", "d3", "d4", "gw"]
+    assert sum(one.total for one in again.summary()) == 4
+    assert [again.number_of(one) for one in ("d2", "d0", "d4")] == [None, None, 5]
+    assert again.refusal("d2", DRAIN, "level") == "device.unknown"
     again.stop()
 
 

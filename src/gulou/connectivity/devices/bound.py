@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -27,17 +27,20 @@ class BoundAtStart:
     """Numbers of devices by a hash of the entity. Whoever asks looks at the device itself: it may have changed since.
 
     Args:
-        numbers: by device id.
+        numbers_of: returns the numbers of devices, None of one that is gone.
+        is_empty: there are none.
     """
 
-    def __init__(self, source: BoundSource, numbers: Mapping[str, int]) -> None:
+    def __init__(
+        self, source: BoundSource, numbers_of: Callable[[Sequence[str]], list[int | None]], *, is_empty: bool = False
+    ) -> None:
         self._source = source
-        self._numbers = numbers
+        self._numbers_of = numbers_of
         self._hashes: NDArray[np.uint64] = np.empty(0, np.uint64)
         self._devices: NDArray[np.int32] = np.empty(0, np.int32)
         self._gathering = threading.Lock()
-        self._is_done = not numbers
-        self._is_begun = not numbers
+        self._is_done = is_empty
+        self._is_begun = is_empty
         self._is_closed = False
 
     def begin(self) -> None:
@@ -72,12 +75,11 @@ class BoundAtStart:
     def _read(self) -> None:
         hashes: list[int] = []
         devices: list[int] = []
-        numbers = self._numbers
         for some in self._source.bound():
             if self._is_closed:
                 return
-            for device_id, entity_ids in some:
-                number = numbers.get(device_id)
+            numbers = self._numbers_of([device_id for device_id, _ in some])
+            for number, (_, entity_ids) in zip(numbers, some, strict=True):
                 if number is not None:
                     for entity_id in entity_ids:
                         hashes.append(xxh3_64_intdigest(entity_id.encode()))

@@ -16,12 +16,17 @@ from gulou.connectivity.devices.bound import BoundAtStart
 from gulou.connectivity.devices.model import Binding, Device, KindCount
 from gulou.connectivity.devices.ports import PropertyNames
 from gulou.connectivity.devices.signs import NEVER, OFFLINE, ONLINE, Heads, Signs
+from gulou.kernel.compiled import COMPILED
 from gulou.kernel.errors import NotFound
+from gulou.kernel.names import HashedNames, hash_names
 
 _MANY_BINDINGS = 8
 _RESOLVED = 256
 _KEPT_CHANGES = 10_000
 _FIRST = 1_024
+_NO_GATEWAY = -1
+_MANY = 10_000
+"""From so many devices at the start on, their names are found by their hashes."""
 
 
 class KnownDevice:
@@ -103,45 +108,50 @@ class DeviceIndex:
         self._source = source
         self._guard = threading.Lock()
         self._numbers: dict[str, int] = {}
+        """Of those that were there at the start, each as soon as it is asked for."""
+        self._names: HashedNames | None = None
+        self._removed = 0
         self._ids: list[str | None] = []
         self._by_number: list[KnownDevice | None] = []
         self._kinds: dict[str, int] = {}
         self._kind_of: NDArray[np.int32] = np.zeros(_FIRST, np.int32)
         self._by_entity: dict[str, tuple[str, ...]] = {}
         self._at_start: BoundAtStart | None = None
-        self._children: dict[str, dict[str, None]] = {}
+        self._gateways: dict[str | None, int] = {None: _NO_GATEWAY}
+        self._gateway_of: NDArray[np.int32] = np.full(_FIRST, _NO_GATEWAY, np.int32)
         self._changes: deque[str] = deque(maxlen=_KEPT_CHANGES)
         self.signs = Signs()
         self.generation = 0
         """Grows with every device that is added, changed or removed."""
         if source is not None:
             self._begin(source.heads())
-            self._at_start = BoundAtStart(source, self._numbers)
+            self._at_start = BoundAtStart(source, self._numbers_of, is_empty=not self._ids)
 
     def _begin(self, heads: Heads) -> None:
         """Number what is there."""
         count = len(heads.ids)
         self._ids = list(heads.ids)
-        self._numbers = dict(zip(heads.ids, range(count), strict=True))
+        if COMPILED and count > _MANY:
+            self._names = HashedNames(hash_names(heads.ids))
+        else:
+            self._numbers = dict(zip(heads.ids, range(count), strict=True))
         self._by_number = [None] * count
-        kinds = self._kinds
-        self._kind_of = np.array([kinds.setdefault(kind, len(kinds)) for kind in heads.kinds], np.int32)
-        children: dict[str, list[str]] = {}
-        for device_id, gateway_id in zip(heads.ids, heads.gateways, strict=True):
-            if gateway_id:
-                children.setdefault(gateway_id, []).append(device_id)
-        self._children = {gateway_id: dict.fromkeys(ids) for gateway_id, ids in children.items()}
+        self._kinds = {kind: place for place, kind in enumerate(dict.fromkeys(heads.kinds))}
+        self._kind_of = np.fromiter(map(self._kinds.__getitem__, heads.kinds), np.int32, count)
+        gateways = {gateway: place for place, gateway in enumerate(dict.fromkeys(heads.gateways))} | {"": _NO_GATEWAY}
+        self._gateway_of = np.fromiter(map(gateways.__getitem__, heads.gateways), np.int32, count)
+        self._gateways.update(gateways)
         self.signs.begin(heads.online, heads.last_seen_us, heads.silence_s)
         self.generation = count
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._ids) - self._removed
 
     def __contains__(self, device_id: str) -> bool:
-        return device_id in self._numbers
+        return self.number_of(device_id) is not None
 
     def get(self, device_id: str) -> KnownDevice | None:
-        number = self._numbers.get(device_id)
+        number = self.number_of(device_id)
         if number is None:
             return None
         known = self._by_number[number]
@@ -157,8 +167,8 @@ class DeviceIndex:
 
     def load(self, device_ids: Iterable[str]) -> None:
         """Have devices in memory that are going to be asked for; quicker than one by one."""
-        numbers, by_number = self._numbers, self._by_number
-        wanted = [one for one in device_ids if (number := numbers.get(one)) is not None and by_number[number] is None]
+        find, by_number = self.number_of, self._by_number
+        wanted = [one for one in device_ids if (number := find(one)) is not None and by_number[number] is None]
         if not wanted or self._source is None:
             return
         for device in self._source.find(wanted):
@@ -169,7 +179,24 @@ class DeviceIndex:
 
     def number_of(self, device_id: str) -> int | None:
         """Return a device's number, or None."""
-        return self._numbers.get(device_id)
+        number = self._numbers.get(device_id)
+        if number is None and self._names is not None:
+            with self._guard:
+                for one in self._names.candidates(device_id):
+                    if self._ids[one] == device_id:  # None where it was removed
+                        self._numbers[device_id] = number = one
+        return number
+
+    def _numbers_of(self, device_ids: Sequence[str]) -> list[int | None]:
+        """Return the number of each device, None of one that is gone; for who asks for all of them once."""
+        names, ids = self._names, self._ids
+        if names is None:
+            return [self._numbers.get(one) for one in device_ids]
+        guessed = names.first_candidates(device_ids).tolist()
+        return [
+            number if number >= 0 and ids[number] == one else self.number_of(one)
+            for one, number in zip(device_ids, guessed, strict=True)
+        ]
 
     def id_of(self, number: int) -> str | None:
         """Return the id of a number's device, or None when it was removed."""
@@ -203,7 +230,9 @@ class DeviceIndex:
                 self._by_number.append(known)
                 self._ids.append(device.id)
                 if number == len(self._kind_of):
-                    self._kind_of = np.concatenate([self._kind_of, np.zeros(max(number, _FIRST), np.int32)])
+                    more = max(number, _FIRST)
+                    self._kind_of = np.concatenate([self._kind_of, np.zeros(more, np.int32)])
+                    self._gateway_of = np.concatenate([self._gateway_of, np.full(more, _NO_GATEWAY, np.int32)])
                 self._numbers[device.id] = number
             else:
                 known = former
@@ -213,8 +242,7 @@ class DeviceIndex:
         self._kind_of[known.number] = self._kinds.setdefault(device.kind, len(self._kinds))
         for entity_id in {binding.entity_id for binding in device.bindings}:
             self._by_entity[entity_id] = (*self._by_entity.get(entity_id, ()), device.id)
-        if device.gateway_id is not None:
-            self._children.setdefault(device.gateway_id, {})[device.id] = None
+        self._gateway_of[known.number] = self._gateways.setdefault(device.gateway_id, len(self._gateways))
         self._note_change(device.id)
         return known
 
@@ -223,6 +251,7 @@ class DeviceIndex:
         if known is not None:
             with self._guard:
                 del self._numbers[device_id]
+                self._removed += 1
                 self._ids[known.number] = self._by_number[known.number] = None
             self._unlink(known.device)
             self.signs.forget(known.number)
@@ -234,7 +263,11 @@ class DeviceIndex:
 
     def children(self, gateway_id: str) -> tuple[str, ...]:
         """Return the ids of the devices that speak through a gateway, in the order of registration."""
-        return tuple(self._children.get(gateway_id, ()))
+        gateway = self._gateways.get(gateway_id)
+        if gateway is None:
+            return ()
+        numbers = np.flatnonzero(self._gateway_of == gateway)
+        return tuple([one for number in numbers.tolist() if (one := self._ids[number]) is not None])
 
     def resolve(self, device_id: str, channel: str) -> Binding | None:
         """Return what a channel is bound to, its property filled in; a channel's own binding goes before ``*``."""
@@ -270,7 +303,7 @@ class DeviceIndex:
     def counts(self) -> list[KindCount]:
         """Count devices by kind and state."""
         with self._guard:
-            numbers = np.fromiter(self._numbers.values(), np.int64, len(self._numbers))
+            numbers = np.flatnonzero(np.fromiter(map(bool, self._ids), np.bool_, len(self._ids)))
             kinds = list(self._kinds)
         online, kind_of = self.signs.online[numbers], self._kind_of[numbers]
         states = [np.bincount(kind_of[online == state], minlength=len(kinds)) for state in (ONLINE, OFFLINE, NEVER)]
@@ -284,11 +317,6 @@ class DeviceIndex:
                 self._by_entity[entity_id] = left
             else:
                 self._by_entity.pop(entity_id, None)
-        if device.gateway_id is not None:
-            siblings = self._children.get(device.gateway_id, {})
-            siblings.pop(device.id, None)
-            if not siblings:
-                self._children.pop(device.gateway_id, None)
 
 
 def find_binding(device: Device, channel: str, knows: PropertyNames | None) -> Binding | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delet
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import SQLAlchemyError
 
+from gulou.connectivity.device_heads import HEADS, Joined
 from gulou.connectivity.devices.model import Binding, Device, DevicePage, DeviceQuery, KindCount
 from gulou.connectivity.devices.signs import Heads
 from gulou.connectivity.devices.tables import NEVER, OFFLINE, ONLINE, devices
@@ -43,13 +43,6 @@ _HEADS = select(
     devices.c.last_seen_at_us,
     devices.c.silence_s,
 )
-# A million rows take Python a second and more; SQLite makes one text of each column meanwhile. None of the texts
-# holds a line break, and all columns are joined in one pass, so that they are in one order: that of the registration.
-_HEADS_OF_SQLITE = """
-SELECT group_concat(id, char(10)), group_concat(kind, char(10)), group_concat(coalesce(gateway_id, ''), char(10)),
-    group_concat(presence, ' '), group_concat(last_seen_at_us, ' '), group_concat(silence_s, ' ')
-FROM devices NOT INDEXED
-"""
 _COLUMNS = [column for column in devices.c if column.name != "search"]
 _BY_IDS = PreparedList(
     lambda count: select(*_COLUMNS).where(devices.c.id.in_([bindparam(f"a{number}") for number in range(count)]))
@@ -63,30 +56,28 @@ _ALL = select(devices).order_by(devices.c.id)
 
 
 class SqlDevices:
-    """The devices of the records, for an index that asks for them when it needs them. See ``DeviceSource``."""
+    """The devices of the records, for an index that asks for them when it needs them. See ``DeviceSource``.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        ahead: returns what somebody has read already; asked once, when heads are.
+    """
+
+    def __init__(self, database: Database, ahead: Callable[[], Joined | None] = lambda: None) -> None:
         self._database = database
-        self._ahead: Future[Heads] | None = None
-
-    def read_ahead(self) -> None:
-        """Begin to read ``heads`` on another thread: of a million devices it takes the database a second or two."""
-        once = ThreadPoolExecutor(1, thread_name_prefix="devices-heads")
-        self._ahead = once.submit(self._heads)
-        once.shutdown(wait=False)
+        self._ahead = ahead
 
     def heads(self) -> Heads:
         """Return what must be known of all devices at once, the earliest registered first."""
-        ahead, self._ahead = self._ahead, None
-        return self._heads() if ahead is None else ahead.result()
-
-    def _heads(self) -> Heads:
-        with self._database.reading() as connection:
-            if self._database.url.startswith("sqlite"):
-                columns = _split(connection.exec_driver_sql(_HEADS_OF_SQLITE).one())
-            else:
+        if not self._database.url.startswith("sqlite"):
+            with self._database.reading() as connection:
                 rows = connection.execute(_HEADS.order_by(devices.c.created_at_us, devices.c.id)).all()
-                columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _HEADS.selected_columns]
+            columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _HEADS.selected_columns]
+        else:
+            joined = self._ahead()
+            if joined is None:
+                with self._database.reading() as connection:
+                    joined = tuple(connection.exec_driver_sql(HEADS).one())
+            columns = _split(joined)
         ids, kinds, gateways = columns[:3]
         presence, seen, silence = (np.array(column, np.int64) for column in columns[3:])
         return Heads(ids, kinds, gateways, (presence - _BY_ONE).astype(np.int8), seen, silence)
@@ -112,13 +103,13 @@ class SqlDevices:
             last = rows[-1][0]
 
 
-def _split(joined: Any) -> list[Any]:
+def _split(joined: Joined) -> list[Any]:
     """Return (ids, kinds, gateways, presence, last seen, silence) as SQLite has joined them."""
     if joined[0] is None:
         return [[] for _ in joined]
     return [
-        *(text.split("\n") for text in joined[:3]),
-        *(np.fromstring(text, np.int64, sep=" ") for text in joined[3:]),
+        *((text or "").split("\n") for text in joined[:3]),
+        *(np.fromstring(text or "", np.int64, sep=" ") for text in joined[3:]),
     ]
 
 

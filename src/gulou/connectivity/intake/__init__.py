@@ -46,7 +46,8 @@ from gulou.connectivity.intake.ports import (
 from gulou.connectivity.intake.positions import load_position, save_position
 from gulou.connectivity.intake.rejects_sql import SqlRejectStore
 from gulou.connectivity.intake.sealing import LogKeys
-from gulou.connectivity.intake.series import Series, SeriesCatalogue
+from gulou.connectivity.intake.series import SeriesCatalogue
+from gulou.connectivity.intake.series_rows import Series
 from gulou.connectivity.intake.service import IntakeService
 from gulou.connectivity.intake.settings import IntakeSettings, LedgerSettings, LogSettings
 

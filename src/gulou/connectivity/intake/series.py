@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 
 from gulou.connectivity.intake.sealing import LogKeys, Seal, seal_of
 from gulou.connectivity.intake.series_names import SeriesNames
+from gulou.connectivity.intake.series_rows import Series, SeriesRows, read_rows
 from gulou.kernel.errors import Fault
 
 _MAGIC = b"GULOUSER"
@@ -24,23 +25,8 @@ _PLAIN = struct.Struct("<8sQ")  # magic, version 1
 _SEALED = struct.Struct("<8sQQ16sQ")  # magic, version 2, key, salt, xxh3-64 of what precedes
 _LEAD = struct.Struct("<IQ")  # length and xxh3-64 of a frame's body
 _ANEW = 10_000
-_MANY = 10_000
-"""From so many series at the start on, their names are found by sorted hashes."""
-
-
-class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One property of one entity (its default instance), as a device or a program reports it in numbers.
-
-    Args:
-        number: 0, 1, 2 …; an index into the arrays of whoever keeps state by series.
-        device_id: which device reports it. Readings of the same series from another device go as objects.
-    """
-
-    number: int
-    entity_id: str
-    entity_type: str
-    property: str
-    device_id: str | None = None
+_MANY = 500_000
+"""From so many bytes of series at the start on, an object is made of each when it is asked for."""
 
 
 class SeriesCatalogue:
@@ -65,8 +51,10 @@ class SeriesCatalogue:
         self._seal: Seal | None = None
         self._readonly = readonly
         self._lock = threading.Lock()
-        self._all: list[Series] = []
-        self._names = SeriesNames(self._all)
+        self._all: list[Series | None] = []
+        """Of what was there at the start, each as soon as it is asked for."""
+        self._rows: SeriesRows | None = None
+        self._names = SeriesNames(self.get)
         self._kinds: dict[tuple[str, str], int] = {}
         self._kind_of = np.zeros(1_024, np.int32)
         self._synced = 0
@@ -88,7 +76,11 @@ class SeriesCatalogue:
 
     def get(self, number: int) -> Series:
         """Return a series; raises IndexError for a number that was never given."""
-        return self._all[number]
+        one = self._all[number]
+        if one is None and self._rows is not None:
+            self._all[number] = one = self._rows[number]
+        assert one is not None
+        return one
 
     def find(self, entity_id: str, property_name: str) -> int | None:
         """Return the number of a series, or None."""
@@ -151,8 +143,8 @@ class SeriesCatalogue:
 
     def get_many(self, numbers: Iterable[int]) -> list[Series]:
         """Return many series; raises IndexError for a number that was never given."""
-        known = self._all
-        return [known[number] for number in numbers]
+        get = self.get
+        return [get(number) for number in numbers]
 
     def sync(self) -> None:
         """Make all numbers given so far durable. Raises OSError; then nothing was given away."""
@@ -160,7 +152,7 @@ class SeriesCatalogue:
             return
         with self._lock:
             count = len(self._all)
-            fresh = self._all[self._synced : count]
+        fresh = self.get_many(range(self._synced, count))
         frame = self._frame(fresh)
         self._out.seek(self._read_to)
         self._out.write(frame)
@@ -175,8 +167,8 @@ class SeriesCatalogue:
         with self._lock, self._path.open("rb") as file:
             self._read_header(file, self._path)
             file.seek(self._read_to)
-            decoder = msgspec.msgpack.Decoder(list[Series])
-            known, fresh, read_to = len(self._all), list[Series](), self._read_to
+            read_to = self._read_to
+            bodies: list[bytes] = []
             while len(lead := file.read(_LEAD.size)) == _LEAD.size:
                 length, checksum = _LEAD.unpack(lead)
                 stored = file.read(length)
@@ -185,12 +177,33 @@ class SeriesCatalogue:
                 body = stored if self._seal is None else self._seal.open(stored, read_to.to_bytes(8, "little"))
                 if body is None:
                     raise Fault("log.damaged", file=str(self._path), offset=read_to, sequence=0)
-                some = decoder.decode(body)
-                fresh += [one for one in some if one.number >= known] if some[0].number < known else some
+                bodies.append(body)
                 read_to += _LEAD.size + length
-            self._add_all(fresh)
+            if self._all or read_to - self._read_to < _MANY or not self._begin(bodies):
+                self._read(bodies)
             self._read_to = read_to
             self._synced = len(self._all)
+
+    def _begin(self, bodies: list[bytes]) -> bool:
+        """Know the first series by where they lie; tell whether that can be done."""
+        rows = read_rows(bodies)
+        if rows is None:
+            return False
+        self._rows = rows
+        self._kinds = {kind: place for place, kind in enumerate(rows.kinds)}
+        self._kind_of = rows.kind_of
+        self._all = [None] * len(rows)
+        self._names.begin(rows.names)
+        return True
+
+    def _read(self, bodies: list[bytes]) -> None:
+        """Make objects of series; what is known already is passed over."""
+        decoder = msgspec.msgpack.Decoder(list[Series])
+        known, fresh = len(self._all), list[Series]()
+        for body in bodies:
+            some = decoder.decode(body)
+            fresh += [one for one in some if one.number >= known] if some[0].number < known else some
+        self._add_all(fresh)
 
     def _new_header(self) -> bytes:
         if self._keys is None:
@@ -224,7 +237,7 @@ class SeriesCatalogue:
         with fresh.open("wb") as out:
             out.write(header)
             for first in range(0, len(self._all), _ANEW):
-                frame = self._frame(self._all[first : first + _ANEW])
+                frame = self._frame(self.get_many(range(first, min(first + _ANEW, len(self._all)))))
                 out.write(frame)
                 self._read_to += len(frame)
             out.flush()
@@ -243,17 +256,14 @@ class SeriesCatalogue:
         self._add_all([one])
 
     def _add_all(self, fresh: list[Series]) -> None:
-        """Make series known that follow the last one in order; quick, because a start adds a million."""
+        """Make series known that follow the last one in order."""
         first, kinds = len(self._all), self._kinds
         while first + len(fresh) > len(self._kind_of):
             self._kind_of = np.concatenate((self._kind_of, np.zeros(len(self._kind_of), np.int32)))
         kind_of = [kinds.setdefault((one.entity_type, one.property), len(kinds)) for one in fresh]
         self._kind_of[first : first + len(fresh)] = kind_of
         self._all += fresh
-        if first == 0 and len(fresh) > _MANY:
-            self._names.begin(len(fresh))
-        else:
-            self._names.add(first, fresh)
+        self._names.add(first, fresh)
 
     def close(self) -> None:
         """Close the file."""

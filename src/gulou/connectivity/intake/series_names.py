@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gulou.kernel.names import HashedNames
 
 
 class Named(Protocol):
@@ -24,24 +26,21 @@ class Named(Protocol):
 class SeriesNames:
     """Numbers by property and entity. Any thread may ask; one at a time adds.
 
-    Those that are there at the start are found by sorted hashes, which a start makes in a quarter of the time that a
-    dictionary of a million names takes; each goes into the dictionary when it is first asked for.
+    Those that are there at the start are found by their hashes; each goes into the dictionary when it is first asked
+    for.
 
     Args:
-        named: what each number stands for; its owner appends to it before it adds here.
+        get: returns what a number stands for.
     """
 
-    def __init__(self, named: Sequence[Named]) -> None:
-        self._named = named
+    def __init__(self, get: Callable[[int], Named]) -> None:
+        self._get = get
         self._numbers: dict[str, dict[str, int]] = {}
-        self._hashes: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._hashed: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._at_start: HashedNames | None = None
 
-    def begin(self, count: int) -> None:
-        """Add the first ``count`` numbers, before any other."""
-        hashes = np.fromiter(map(hash, [one.entity_id for one in self._named[:count]]), np.int64, count)
-        order = np.argsort(hashes, kind="stable")
-        self._hashes, self._hashed = hashes[order], order.astype(np.int32)
+    def begin(self, entities: HashedNames) -> None:
+        """Add the first numbers, by the ids of their entities, before any other."""
+        self._at_start = entities
 
     def add(self, first: int, fresh: Sequence[Named]) -> None:
         """Add numbers from ``first`` on."""
@@ -53,8 +52,8 @@ class SeriesNames:
         """Return the number of a property of an entity, or None."""
         numbers = self._numbers.get(name)
         number = None if numbers is None else numbers.get(entity_id)
-        if number is None and len(self._hashes):
-            number = self._find_hashed(entity_id, name)
+        if number is None and self._at_start is not None:
+            number = self._find_hashed(self._at_start, entity_id, name)
             if number is not None:
                 self._numbers.setdefault(name, {})[entity_id] = number
         return number
@@ -64,31 +63,24 @@ class SeriesNames:
 
         For a start, which asks for all: what is found by hash is not put into the dictionary.
         """
-        numbers, hashes = self._numbers.get(name, {}), self._hashes
+        numbers = self._numbers.get(name, {})
         found = np.fromiter((numbers.get(one, -1) for one in entity_ids), np.int64, len(entity_ids))
         left = np.flatnonzero(found < 0).tolist()
-        if not left or not len(hashes):
+        if not left or self._at_start is None:
             return found
-        wanted = np.fromiter((hash(entity_ids[place]) for place in left), np.int64, len(left))
-        places = hashes.searchsorted(wanted)
-        places[places == len(hashes)] = 0
-        guessed = np.where(hashes[places] == wanted, self._hashed[places], -1)
+        guessed = self._at_start.first_candidates([entity_ids[place] for place in left])
         for place, number in zip(left, guessed.tolist(), strict=True):
             if number >= 0:
-                one, entity_id = self._named[number], entity_ids[place]
+                one, entity_id = self._get(number), entity_ids[place]
                 if one.property == name and one.entity_id == entity_id:
                     found[place] = number
                 elif (other := self.find(entity_id, name)) is not None:
                     found[place] = other
         return found
 
-    def _find_hashed(self, entity_id: str, name: str) -> int | None:
-        wanted, hashes = hash(entity_id), self._hashes
-        place = int(hashes.searchsorted(wanted))
-        while place < len(hashes) and hashes[place] == wanted:
-            number = int(self._hashed[place])
-            one = self._named[number]
+    def _find_hashed(self, at_start: HashedNames, entity_id: str, name: str) -> int | None:
+        for number in at_start.candidates(entity_id):
+            one = self._get(number)
             if one.property == name and one.entity_id == entity_id:
                 return number
-            place += 1
         return None
