@@ -65,24 +65,25 @@ def _after_number(data: NDArray[np.uint8], place: int, end: int, expected: int) 
     return place + 1 + size if value == expected else -1
 
 
-@compiled(f"int64({BYTES}, int64, int64)")
-def _text_begin(data: NDArray[np.uint8], place: int, end: int) -> int:
-    """Return where the bytes of a MessagePack string begin whose head is here, or -1 if none is."""
-    lead = int(data[place]) if place < end else 0
-    size = 1 if lead >> 5 == 5 else 2 if lead == 0xD9 else 3 if lead == 0xDA else 0
-    return place + size if size > 0 and place + size <= end else -1
-
-
-@compiled(f"int64({BYTES}, int64, int64)")
-def _text_end(data: NDArray[np.uint8], place: int, end: int) -> int:
-    """Return where the string ends whose head is here (``_text_begin`` has found it sound), or -1 beyond ``end``."""
+@compiled(f"int64({BYTES}, int64)")
+def _text_begin(data: NDArray[np.uint8], place: int) -> int:
+    """Return where the bytes of a MessagePack string begin whose head is here."""
     lead = int(data[place])
+    return place + (1 if lead >> 5 == 5 else 2 if lead == 0xD9 else 3)
+
+
+@compiled(f"int64({BYTES}, int64, int64)")
+def _after_text(data: NDArray[np.uint8], place: int, end: int) -> int:
+    """Return the place behind a MessagePack string, or -1 where none is here or it goes on beyond ``end``."""
+    lead = int(data[place]) if place < end else 0
     if lead >> 5 == 5:
         after = place + 1 + (lead & 0x1F)
-    elif lead == 0xD9:
+    elif lead == 0xD9 and place + 2 <= end:
         after = place + 2 + int(data[place + 1])
-    else:
+    elif lead == 0xDA and place + 3 <= end:
         after = place + 3 + ((int(data[place + 1]) << 8) | int(data[place + 2]))
+    else:
+        return -1
     return after if after <= end else -1
 
 
@@ -154,35 +155,18 @@ def scan_rows(
             place = _after_number(data, place + 1, end, row)
             if place < 0:
                 return -1
-            entity = _text_begin(data, place, end)
-            if entity < 0:
+            entity_end = _after_text(data, place, end)
+            word_end = -1 if entity_end < 0 else _after_text(data, entity_end, end)
+            name_end = -1 if word_end < 0 else _after_text(data, word_end, end)
+            if name_end < 0:
                 return -1
-            place = _text_end(data, place, end)
+            hashes[row] = hash_bytes(data, _text_begin(data, place), entity_end)
+            word, name = _text_begin(data, entity_end), _text_begin(data, word_end)
+            has_device = name_end >= end or int(data[name_end]) != 0xC0
+            place = _after_text(data, name_end, end) if has_device else name_end + 1
             if place < 0:
                 return -1
-            hashes[row] = hash_bytes(data, entity, place)
-            word = _text_begin(data, place, end)
-            if word < 0:
-                return -1
-            place = _text_end(data, place, end)
-            if place < 0:
-                return -1
-            word_end = place
-            name = _text_begin(data, place, end)
-            if name < 0:
-                return -1
-            place = _text_end(data, place, end)
-            if place < 0:
-                return -1
-            name_end = place
-            if place < end and int(data[place]) == 0xC0:
-                place += 1
-            else:
-                if _text_begin(data, place, end) < 0:
-                    return -1
-                place = _text_end(data, place, end)
-                if place < 0:
-                    return -1
+            # most are of the kind of the one before
             if row == 0 or _is_kind(data, kinds[kind], word, word_end, name, name_end) == 0:
                 spot = (hash_bytes(data, word, word_end) + 31 * hash_bytes(data, name, name_end)) & mask
                 while table[spot] != 0:
