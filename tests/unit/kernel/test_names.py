@@ -22,7 +22,7 @@ def test_a_name_is_found_by_its_hash_wherever_it_stands(held, asked):
     assert first == [next(names.candidates(name), -1) for name in [*held, *asked]]
 
 
-def test_names_with_one_hash_are_all_offered_the_lowest_first(monkeypatch):
+def test_names_with_one_hash_are_all_offered_the_lowest_first():
     held = ["north", "south", "west"]
     wanted = int(hash_names(["south"])[0])
     names = HashedNames(np.full(3, wanted, np.int64))
