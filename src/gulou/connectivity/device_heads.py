@@ -30,16 +30,19 @@ class HeadsAhead:
 
     def __init__(self, records: Path) -> None:
         once = ThreadPoolExecutor(1, thread_name_prefix="devices-heads")
-        self._read: Future[tuple[str, Joined]] = once.submit(_read, records)
+        self._read: Future[tuple[str, Joined]] | None = once.submit(_read, records)
         once.shutdown(wait=False)
 
     def take(self, revision: str) -> Joined | None:
         """Return what ``HEADS`` gives, once it is there; None where it could not be read from that revision's tables.
 
-        Nobody may have written a device since this began.
+        It is given away: a second time there is nothing. Nobody may have written a device since this began.
         """
+        read, self._read = self._read, None  # of a million devices it is a hundred megabytes
+        if read is None:
+            return None
         try:
-            found, joined = self._read.result()
+            found, joined = read.result()
         except sqlite3.Error:
             return None
         return joined if found == revision else None

@@ -17,12 +17,17 @@ BYTES = "Array(uint8, 1, 'C', True)"
 _INT64 = "Array(int64, 1, 'C', True)"
 _INT32 = "Array(int32, 1, 'C', True)"
 _MASK = (1 << 38) - 1
+BEGIN = 0x1CE4E5B9
+"""The hash of nothing."""
 
 
-@compiled(f"int64({BYTES}, int64, int64)")
-def hash_bytes(data: NDArray[np.uint8], begin: int, end: int) -> int:
-    """Return the hash of ``data[begin:end]``. No step leaves 63 bits, so that plain Python gives the same."""
-    mixed = 0x1CE4E5B9
+@compiled(f"int64({BYTES}, int64, int64, int64)")
+def hash_bytes(data: NDArray[np.uint8], begin: int, end: int, mixed: int) -> int:
+    """Return the hash of ``data[begin:end]``. No step leaves 63 bits, so that plain Python gives the same.
+
+    Args:
+        mixed: ``BEGIN``, or the hash of the bytes that stand before these.
+    """
     for place in range(begin, end):
         mixed = ((mixed ^ int(data[place])) * 0x1000193) & _MASK
     return mixed
@@ -32,7 +37,7 @@ def hash_bytes(data: NDArray[np.uint8], begin: int, end: int) -> int:
 def _hash_all(data: NDArray[np.uint8], ends: NDArray[np.int64], hashes: NDArray[np.int64]) -> None:
     begin = 0
     for number in range(len(ends)):
-        hashes[number] = hash_bytes(data, begin, ends[number])
+        hashes[number] = hash_bytes(data, begin, ends[number], BEGIN)
         begin = ends[number]
 
 
@@ -80,13 +85,10 @@ class HashedNames:
         self._table = np.zeros(1 << max(2 * len(hashes), 2).bit_length(), np.int32)
         _fill(hashes, self._table)
 
-    def __len__(self) -> int:
-        return len(self._hashes)
-
     def candidates(self, name: str) -> Iterator[int]:
         """Yield the numbers that may have a name, the lowest first."""
         data = np.frombuffer(_encode(name), np.uint8)
-        wanted, number = hash_bytes(data, 0, len(data)), -1
+        wanted, number = hash_bytes(data, 0, len(data), BEGIN), -1
         while (number := _next(self._hashes, self._table, wanted, number)) >= 0:
             yield number
 

@@ -30,8 +30,10 @@ def records(tmp_path):
 
 def test_heads_read_ahead_are_those_of_the_table(records):
     path, revision, database = records
-    taken = HeadsAhead(path).take(revision)
+    heads = HeadsAhead(path)
+    taken = heads.take(revision)
     assert taken is not None
+    assert heads.take(revision) is None
     ahead, own = SqlDevices(database, lambda: taken).heads(), SqlDevices(database).heads()
     assert ahead.ids == own.ids == ["cover-1", "gauge-2"]
     assert ahead.gateways == own.gateways == ["", "cover-1"]

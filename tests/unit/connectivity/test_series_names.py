@@ -36,7 +36,7 @@ SERIES = st.lists(st.tuples(TEXTS, st.sampled_from(["Pump", "雨量站", ""]), T
 def test_names_from_the_start_and_later_ones_are_found_alike(named, count, asked):
     count = min(count, len(named))
     names = SeriesNames(named.__getitem__)
-    names.begin(HashedNames(hash_names([one.entity_id for one in named[:count]])))
+    names.begin(HashedNames(hash_names([one.entity_id + one.property for one in named[:count]])))
     names.add(count, named[count:])
     numbers = {one: number for number, one in enumerate(named)}
     for name in "abc":
@@ -49,11 +49,11 @@ def test_names_from_the_start_and_later_ones_are_found_alike(named, count, asked
 def test_names_with_one_hash_are_told_apart():
     known = [One("north", "level"), One("south", "level"), One("north", "flow")]
     names = SeriesNames(known.__getitem__)
-    wanted = int(hash_names(["south"])[0])
+    wanted = int(hash_names(["southlevel"])[0])
     names.begin(HashedNames(np.full(3, wanted, np.int64)))
     assert [names.find("south", name) for name in ("level", "flow")] == [1, None]
     assert names.find_many(["south", "west"], "level").tolist() == [1, -1]
-    assert names.find_many(["south"], "flow").tolist() == [-1]
+    assert names.find_many(["north", "south"], "flow").tolist() == [-1, -1]
 
 
 @compiled_only
@@ -69,7 +69,7 @@ def test_rows_are_the_series_of_the_file(wanted, cut, first):
     assert [rows.kinds[kind] for kind in rows.kind_of] == [(one.entity_type, one.property) for one in series]
     assert rows.kinds == list(dict.fromkeys((one.entity_type, one.property) for one in series))
     for one in series:
-        assert one.number in list(rows.names.candidates(one.entity_id))
+        assert one.number in list(rows.names.candidates(one.entity_id + one.property))
 
 
 @compiled_only

@@ -40,6 +40,8 @@ def test_no_names_are_no_names():
 def test_a_hash_is_the_same_without_a_compiler(names):
     for name in names:
         data = np.frombuffer(name.encode("utf-8", "surrogatepass"), np.uint8)
-        plain = module.hash_bytes.py_func(data, 0, len(data))
+        plain = module.hash_bytes.py_func(data, 0, len(data), module.BEGIN)
         assert plain == hash_names([name])[0]
+        half = len(data) // 2
+        assert plain == module.hash_bytes(data, half, len(data), module.hash_bytes(data, 0, half, module.BEGIN))
         assert 0 <= plain < 1 << 38

@@ -38,9 +38,9 @@ class SeriesNames:
         self._numbers: dict[str, dict[str, int]] = {}
         self._at_start: HashedNames | None = None
 
-    def begin(self, entities: HashedNames) -> None:
-        """Add the first numbers, by the ids of their entities, before any other."""
-        self._at_start = entities
+    def begin(self, names: HashedNames) -> None:
+        """Add the first numbers, by the entity's id with the property behind it, before any other."""
+        self._at_start = names
 
     def add(self, first: int, fresh: Sequence[Named]) -> None:
         """Add numbers from ``first`` on."""
@@ -68,7 +68,7 @@ class SeriesNames:
         left = np.flatnonzero(found < 0).tolist()
         if not left or self._at_start is None:
             return found
-        guessed = self._at_start.first_candidates([entity_ids[place] for place in left])
+        guessed = self._at_start.first_candidates([entity_ids[place] + name for place in left])
         for place, number in zip(left, guessed.tolist(), strict=True):
             if number >= 0:
                 one, entity_id = self._get(number), entity_ids[place]
@@ -79,7 +79,7 @@ class SeriesNames:
         return found
 
     def _find_hashed(self, at_start: HashedNames, entity_id: str, name: str) -> int | None:
-        for number in at_start.candidates(entity_id):
+        for number in at_start.candidates(entity_id + name):
             one = self._get(number)
             if one.property == name and one.entity_id == entity_id:
                 return number

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gulou.kernel.compiled import COMPILED, compiled
-from gulou.kernel.names import BYTES, HashedNames, hash_bytes
+from gulou.kernel.names import BEGIN, BYTES, HashedNames, hash_bytes
 
 _MOST_KINDS = 1 << 14
 _INT64 = "Array(int64, 1, 'C', True)"
@@ -138,7 +138,7 @@ def scan_rows(
     Args:
         begins, ends: of the bodies; rows in them are numbered 0, 1, 2 …
         places, lengths: by row, set: where its MessagePack lies.
-        hashes: by row, set: of the entity's id.
+        hashes: by row, set: of the entity's id with the property behind it.
         kind_of: by row, set: an index into the kinds, which are numbered as they first appear.
         table: zeros, a power of two: where kinds are looked up.
         kinds: (kinds, 4), set: begin and end of the entity type, begin and end of the property.
@@ -160,15 +160,16 @@ def scan_rows(
             name_end = -1 if word_end < 0 else _after_text(data, word_end, end)
             if name_end < 0:
                 return -1
-            hashes[row] = hash_bytes(data, _text_begin(data, place), entity_end)
             word, name = _text_begin(data, entity_end), _text_begin(data, word_end)
+            entity = hash_bytes(data, _text_begin(data, place), entity_end, BEGIN)
+            hashes[row] = hash_bytes(data, name, name_end, entity)
             has_device = name_end >= end or int(data[name_end]) != 0xC0
             place = _after_text(data, name_end, end) if has_device else name_end + 1
             if place < 0:
                 return -1
             # most are of the kind of the one before
             if row == 0 or _is_kind(data, kinds[kind], word, word_end, name, name_end) == 0:
-                spot = (hash_bytes(data, word, word_end) + 31 * hash_bytes(data, name, name_end)) & mask
+                spot = hash_bytes(data, name, name_end, hash_bytes(data, word, word_end, BEGIN)) & mask
                 while table[spot] != 0:
                     if _is_kind(data, kinds[int(table[spot]) - 1], word, word_end, name, name_end) == 1:
                         break
@@ -195,7 +196,7 @@ class SeriesRows:
     Attributes:
         kinds: (entity type, property), as they first appear.
         kind_of: int32[n], by number an index into ``kinds``.
-        names: numbers by the entities' ids.
+        names: numbers by the entity's id with the property behind it.
     """
 
     def __init__(
