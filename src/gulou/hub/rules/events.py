@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -29,8 +30,8 @@ class Detection(Message, frozen=True, kw_only=True):
     condition on one entity.
 
     Args:
-        id: deterministic: the same readings give the same id, also after a crash (``<rule>/<entity>/<raised_at_us>``);
-            the three states of one occurrence share it.
+        id: deterministic: the same readings give the same id, also after a crash (``<rule>/<entity>/<raised_at_us>``,
+            with ``/1`` behind it for the second that is raised at one instant); the states of one occurrence share it.
         rule_id: ``<pack>/<rule>``.
         severity: ``blue``, ``yellow``, ``orange`` or ``red`` (GB/T 35965 colours, Ⅳ to Ⅰ).
         headline, description: texts by language, ``{"en": …, "zh": …}``, already filled in with the values.
@@ -39,6 +40,7 @@ class Detection(Message, frozen=True, kw_only=True):
         opens_incident: the pack says that this warning opens an incident by itself.
         department: to whom the pack sends it.
         deadline_s: time to close the incident.
+        n: how many times the occurrence had changed since it was raised, this change included: 0 where it is raised.
     """
 
     id: str
@@ -58,6 +60,12 @@ class Detection(Message, frozen=True, kw_only=True):
     opens_incident: bool = False
     department: str | None = None
     deadline_s: float | None = None
+    n: int = 0
+
+    def key(self) -> str:
+        """Return what identifies this message of its occurrence: 32 hexadecimal digits, the same after a crash."""
+        text = f"{self.id}|{self.state}|{self.severity}|{self.at_us}|{self.n}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class RuleSetChanged(Message, frozen=True, kw_only=True):

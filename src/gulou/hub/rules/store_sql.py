@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,8 +181,8 @@ class RuleStore:
             return
         first = connection.execute(select(func.coalesce(func.max(rule_detections.c.number), 0))).scalar_one() + 1
         rows = {
-            key_of(one.detection): {
-                "key": key_of(one.detection),
+            (key := one.detection.key()): {
+                "key": key,
                 "detection_id": one.detection.id,
                 "rule_id": one.detection.rule_id,
                 "at_us": one.detection.at_us,
@@ -242,12 +241,6 @@ def _from_map(data: bytes) -> State:
     defaults = _encoder.encode(State(known["key"]))
     plain = dict(zip(names, msgspec.msgpack.decode(defaults), strict=True))
     return _states.decode(_encoder.encode([known.get(name, value) for name, value in plain.items()]))
-
-
-def key_of(detection: Detection) -> str:
-    """Identify one message of an occurrence; the same readings give the same key."""
-    text = f"{detection.id}|{detection.state}|{detection.severity}|{detection.at_us}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _delete_rules(connection: Connection, gone: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ import msgspec
 from sqlalchemy import Index, bindparam, func, select
 
 from gulou.hub.rules import Detection
-from gulou.operations.incidents.warning_changes import key_of
 from gulou.records import Database, Prepared, metadata
 
 _record = metadata.tables["rule_detections"]
@@ -55,5 +54,5 @@ class FoundDetections:
     def number_of(self, detection: Detection) -> int | None:
         """Return the number of a detection, None while it is not in the record."""
         with self._database.reading() as connection:
-            found = _NUMBER.run(connection, {"key": key_of(detection)}).scalar_one_or_none()
+            found = _NUMBER.run(connection, {"key": detection.key()}).scalar_one_or_none()
         return None if found is None else int(found)

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from gulou.hub.rules import Detection
 from gulou.operations.incidents import store_sql as store
 from gulou.operations.incidents.model import Warning  # noqa: A004
-from gulou.operations.incidents.warning_changes import key_of
 
 
 class WarningBatch:
@@ -22,13 +21,13 @@ class WarningBatch:
     def __init__(self, connection: Connection, detections: Iterable[Detection] = ()) -> None:
         self.connection = connection
         found = list(detections)
-        self._seen = store.seen_detections(connection, [key_of(one) for one in found])
+        self._seen = store.seen_detections(connection, [one.key() for one in found])
         self._standing: dict[tuple[str, str], Warning] = {}
         self._loaded: dict[str, Warning] = {}
         self._stored: dict[str, int] = {}  # id → version in the store
         self._changed: dict[str, Warning] = {}
         self._keys: dict[str, tuple[str, int]] = {}
-        new = [(one.rule_id, one.entity_id) for one in found if key_of(one) not in self._seen]
+        new = [(one.rule_id, one.entity_id) for one in found if one.key() not in self._seen]
         for warning in store.find_standing(connection, new):
             self._standing[warning.rule_id, warning.entity_id] = warning
             self._stored[warning.id] = warning.version
@@ -51,11 +50,11 @@ class WarningBatch:
 
     def has_seen(self, detection: Detection) -> bool:
         """Say whether a detection was taken before."""
-        return key_of(detection) in self._seen
+        return detection.key() in self._seen
 
     def note(self, detection: Detection, warning: Warning | None) -> None:
         """Remember that it is taken now."""
-        key = key_of(detection)
+        key = detection.key()
         self._seen.add(key)
         self._keys[key] = ("" if warning is None else warning.id, detection.at_us)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from msgspec.structs import replace
 
 from gulou.access import Principal
@@ -37,11 +35,6 @@ def new_warning(detection: Detection, warning_id: str, message_id: str, now_us: 
         deadline_s=detection.deadline_s,
         actions=with_commands((), detection),
     )
-
-
-def key_of(detection: Detection) -> str:
-    text = f"{detection.id}|{detection.state}|{detection.severity}|{detection.at_us}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def with_commands(actions: tuple[Action, ...], detection: Detection) -> tuple[Action, ...]:

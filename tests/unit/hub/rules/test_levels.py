@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gulou.connectivity.intake import Columns, LogBatch, Reading, SeriesCatalogue
+from gulou.hub.rules.engine import Engine
 from gulou.hub.rules.engine.levels import LevelsJudge
 
+S = 1_000_000
 DRAIN = "urn:ngsi-ld:WaterLevelObserved:drain-1"
+UP = "value: waterLevel\nlevels: {blue: 1, red: 3}"
 LEVELS = [("blue", 1.0), ("yellow", 2.0), ("red", 3.0)]
 
 
@@ -276,3 +281,55 @@ def test_a_rule_that_fails_is_put_aside_and_the_others_go_on(kit):
         bench.send(at, DRAIN, waterLevel=float(at))
     assert bench.engine.judges["test/r"].quarantined == "TypeError: defect"
     assert [one.rule_id for one in bench.found] == ["test/other"]
+
+
+def batch_of(bench, *readings):
+    """Several readings of the drain (s, value) that came in one batch."""
+    rows = tuple(Reading(DRAIN, "WaterLevelObserved", "waterLevel", value, at * S) for at, value in readings)
+    bench.sequence += 1
+    bench.engine.apply(LogBatch(bench.sequence, 100 * S, "test", rows))
+    return bench._collect()
+
+
+def test_each_change_in_one_batch_is_another_message(kit):
+    bench = kit.bench(kit.rule(f"kind: threshold\nselect: {{type: WaterLevelObserved, id: '{DRAIN}'}}\n" + UP))
+    batch_of(bench, (1, 1.0), (2, 3.0), (3, 1.0), (4, 3.0))
+    assert bench.states == [("raised", "blue"), ("changed", "red"), ("changed", "blue"), ("changed", "red")]
+    assert [one.n for one in bench.found] == [0, 1, 2, 3]
+    assert len({one.id for one in bench.found}) == 1
+    assert len({one.key() for one in bench.found}) == 4
+
+
+def test_what_is_raised_again_at_the_same_instant_is_another_occurrence(kit):
+    bench = kit.bench(kit.rule(f"kind: threshold\nselect: {{type: WaterLevelObserved, id: '{DRAIN}'}}\n" + UP))
+    for value in (1.0, 0.0, 1.0, 0.0, 1.0):  # a reading that is corrected again and again
+        batch_of(bench, (7, value))
+    batch_of(bench, (8, 0.0), (9, 1.0))
+    name = f"test/r/{DRAIN}"
+    assert [(one.state, one.id) for one in bench.found] == [
+        ("raised", f"{name}/7000000"),
+        ("cleared", f"{name}/7000000"),
+        ("raised", f"{name}/7000000/1"),
+        ("cleared", f"{name}/7000000/1"),
+        ("raised", f"{name}/7000000/2"),
+        ("cleared", f"{name}/7000000/2"),
+        ("raised", f"{name}/9000000"),
+    ]
+
+
+def test_a_limit_remembers_an_occurrence_for_as_long_as_its_instant_can_be_corrected(kit):
+    """Far from its limit a plain limit keeps no state; it does while the same instant may raise once more."""
+    bench = kit.bench(kit.rule("kind: threshold\nselect: {type: WaterLevelObserved}\n" + UP))
+    catalogue = SeriesCatalogue()
+    engine = Engine(bench.city, series=catalogue)
+    engine.replace("test", [judge.rule for judge in bench.engine.judges.values()])
+    number = catalogue.number_of(DRAIN, "WaterLevelObserved", "waterLevel", "device")
+    kept = []
+    for sequence, (at, value) in enumerate([(7, 1.0), (7, 0.0), (7, 1.0), (7, 0.0), (8, 0.0), (9, 0.0)], 1):
+        columns = Columns(np.array([number], np.int32), np.array([at * S], np.int64), np.array([value]))
+        engine.apply(LogBatch(sequence, 100 * S, "test", (), columns=columns))
+        kept.append(len(engine.judges["test/r"].states))
+    found = [one.detection.id.rpartition(DRAIN)[2] for one in engine.take_found()[0]]
+    assert found == ["/7000000", "/7000000", "/7000000/1", "/7000000/1"]
+    assert kept[3] == 1
+    assert kept[-1] == 0

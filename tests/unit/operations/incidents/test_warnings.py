@@ -40,6 +40,17 @@ def test_the_same_message_again_changes_nothing(centre):
     assert len(centre.said) == said
 
 
+def test_changes_of_one_moment_are_all_taken(centre):
+    """A batch of readings goes to red, back to blue and to red again: the warning ends at red."""
+    at_us = centre.clock.now_us()
+    for n, (state, severity) in enumerate([("raised", "blue"), ("changed", "red"), ("changed", "blue")]):
+        centre.detect(state, severity, at_us=at_us, n=n)
+    centre.detect("changed", "red", at_us=at_us, n=3)
+    (warning,) = centre.all_warnings()
+    assert (warning.severity, warning.peak) == ("red", "red")
+    assert [one.change for one in centre.said] == ["raised", "severity", "severity", "severity"]
+
+
 def test_a_new_occurrence_while_active_is_a_repeat_and_later_a_new_warning(centre):
     centre.detect(raised_s=1)
     centre.detect(raised_s=2, severity="red")

@@ -61,6 +61,7 @@ class Announcer:
             headline=_render(rule.headline, words, attributes, occurrence),
             description=_render(rule.description, words, attributes, occurrence),
             raised_at_us=occurrence.raised_at_us,
+            n=occurrence.changes,
             values=values,
             location=_location(state, attributes),
             commands=tuple(self._commands(rule, occurrence, change, attributes)),

@@ -276,6 +276,7 @@ class Engine:
             headline={},
             description={},
             raised_at_us=occurrence.raised_at_us,
+            n=occurrence.changes + 1,
             values={},
         )
         return Finding(

@@ -206,15 +206,21 @@ class Judge:
             if severity is None:
                 return
             subject = entity_id or state.key
-            name = f"{self.rule.id}/{subject}/{at_us}"
+            name, again = f"{self.rule.id}/{subject}/{at_us}", 0
+            if state.ended is not None and state.ended.raised_at_us == at_us:  # a reading of that time was corrected
+                again = state.ended.again + 1
+                name = f"{name}/{again}"
             self.active += 1
-            state.occurrence = Occurrence(name, subject, at_us, severity, severity)
+            state.occurrence = Occurrence(name, subject, at_us, severity, severity, again=again)
             self.host.announce(self, state, state.occurrence, "raised", at_us)
         elif severity is None:
             state.occurrence = None
+            state.ended = present if present.raised_at_us == at_us else None
+            present.changes += 1
             self.active -= 1
             self.host.announce(self, state, present, "cleared", at_us)
         elif severity != present.severity:
+            present.changes += 1
             present.severity = severity
             present.peak = max(present.peak, severity)
             self.host.announce(self, state, present, "changed", at_us)

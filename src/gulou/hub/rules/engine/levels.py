@@ -60,7 +60,7 @@ class LevelsJudge(Judge):
         return State(key, switches=[Switch() for _ in self._levels])
 
     def is_calm(self, state: State) -> bool:
-        if self.calm is None or state.occurrence is not None:
+        if self.calm is None or state.occurrence is not None or state.ended is not None:
             return False
         return not any(switch.on or switch.since_us is not None for switch in state.switches)
 
@@ -69,6 +69,8 @@ class LevelsJudge(Judge):
 
     def judge_at(self, state: State, at_us: int, seen_from_us: int) -> None:
         """Judge the past as seen from one instant; what is found happens at ``at_us``."""
+        if state.ended is not None and state.ended.raised_at_us < at_us:
+            state.ended = None  # nothing is raised at its instant any more
         scope = self.scope(state, seen_from_us)
         value = self.value(scope)
         below, turning = self._below, False
@@ -88,7 +90,7 @@ class LevelsJudge(Judge):
     def tolerance(self, state: State, name: str) -> Band | None:
         """The gap in which no switch's way to its other side becomes true or stops being so."""
         condition = self.condition
-        if not isinstance(condition, Threshold) or condition.lone_input != name:
+        if not isinstance(condition, Threshold) or condition.lone_input != name or state.ended is not None:
             return None
         known = state.inputs.get(name)
         if known is None or type(known.value) is not float or (self._expires and state.occurrence is not None):

@@ -87,6 +87,8 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     Args:
         peak: the highest severity so far.
         commanded: indexes of the rule's commands that went out already.
+        again: how many occurrences of its rule and entity were raised at the same instant before.
+        changes: how often it has changed since it was raised.
     """
 
     id: str
@@ -95,6 +97,8 @@ class Occurrence(msgspec.Struct, array_like=True, gc=False):
     severity: int
     peak: int
     commanded: list[int] = []
+    again: int = 0
+    changes: int = 0
 
 
 class Match(msgspec.Struct, array_like=True, gc=False):
@@ -118,6 +122,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
         timer: number of the timer that will have the engine look; not kept.
         epoch: between which two checkpoints it changed last; not kept.
         kept: a checkpoint has it, or may have; not kept itself.
+        ended: the occurrence that was raised and cleared last, if both were at the same instant.
         heard: of an absence: property → how many readings had come when the newest was judged.
     """
 
@@ -139,6 +144,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     timer: int | None = None
     epoch: int = 0
     kept: bool = False
+    ended: Occurrence | None = None
 
 
 class RuleCounters(msgspec.Struct):
