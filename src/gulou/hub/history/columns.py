@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gulou.connectivity.intake import LogBatch, Reading, Value
 from gulou.hub.history.model import HistoryRow
 
 _TIME = pa.timestamp("us", tz="UTC")
+Time = TypeVar("Time", int, NDArray[np.int64])
 
 LAKE_SCHEMA = pa.schema(
     [
@@ -126,7 +130,7 @@ ROW_SQL = (
     "entity_id, entity_type, property, dataset_id, epoch_us(observed_at), value, text, unit_code, kind, device_id, "
     "flags, source, delay_s, sequence"
 )
-"""The select list that ``to_row`` reads."""
+"""The select list that ``to_rows`` reads."""
 
 
 def to_reading(row: HistoryRow) -> Reading:
@@ -146,17 +150,56 @@ def delay_s(received_at_us: int, observed_at_us: int) -> int:
     return max(-_MOST_DELAY, min(_MOST_DELAY, delay))
 
 
-def received_us(observed_at_us: int, delay: int) -> int:
-    """Return when a reading was received, µs since the Unix epoch, UTC, rounded up to a second."""
+def received_us(observed_at_us: Time, delay: Time) -> Time:
+    """Return when a reading, or each of an array, was received: µs since the Unix epoch, UTC, whole seconds up."""
     return (observed_at_us // 1_000_000 + delay) * 1_000_000
 
 
-def to_row(row: tuple[Any, ...]) -> HistoryRow:
-    """Build a row from a tuple in the order of ``ROW_SQL``."""
-    entity_id, entity_type, name, dataset_id, observed_at_us, number, text, unit_code, kind, device_id = row[:10]
-    flags = tuple(row[10].split(" ")) if row[10] else ()
-    value = number if text is None and number is not None else join_value(number, text)
-    return HistoryRow(
-        entity_id, entity_type, name, dataset_id, observed_at_us, value, unit_code, kind, device_id,
-        flags, row[11], received_us(observed_at_us, row[12]), row[13],
-    )  # fmt: skip
+def to_rows(batch: pa.RecordBatch) -> Iterator[HistoryRow]:
+    """Build rows from columns in the order of ``ROW_SQL``; a word that repeats is one object, however many say it."""
+    entity_id, entity_type, name, dataset_id, observed_at, number, text, *others = batch.columns
+    unit_code, kind, device_id, flags, source, delay, sequence = others
+    at_us, delays_s = observed_at.to_numpy(), delay.to_numpy()
+    return map(
+        HistoryRow,
+        _words(entity_id),
+        _words(entity_type),
+        _words(name),
+        _words(dataset_id),
+        at_us.tolist(),
+        _values(number, text),
+        _words(unit_code),
+        _words(kind),
+        _words(device_id),
+        _flags(flags),
+        _words(source),
+        received_us(at_us, delays_s.astype(np.int64)).tolist(),
+        sequence.to_numpy().tolist(),
+    )
+
+
+def _words(column: pa.Array) -> list[str | None]:
+    """Return texts; each that is there more than once as the same object."""
+    if column.null_count == len(column):
+        return [None] * len(column)
+    encoded = column.dictionary_encode()
+    words: list[str | None] = encoded.dictionary.to_pylist()
+    if len(words) == 1 and not column.null_count:
+        return words * len(column)
+    places = encoded.indices.fill_null(len(words)).to_numpy().tolist()
+    words.append(None)
+    return [words[place] for place in places]
+
+
+def _flags(column: pa.Array) -> list[tuple[str, ...]]:
+    words = _words(column)
+    known = {word: tuple(word.split(" ")) if word else () for word in set(words)}
+    return [known[word] for word in words]
+
+
+def _values(number: pa.Array, text: pa.Array) -> list[Value]:
+    if text.null_count == len(text) and not number.null_count:
+        plain: list[Value] = number.to_numpy().tolist()
+        return plain
+    pairs = zip(number.to_pylist(), text.to_pylist(), strict=True)
+    return [join_value(one, word) for one, word in pairs]

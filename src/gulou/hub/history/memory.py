@@ -60,10 +60,15 @@ class MemoryHistory:
         return iter(found[: query.limit])
 
     def readings(
-        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+        self,
+        entity_type: str,
+        properties: tuple[str, ...] | None,
+        from_us: int,
+        to_us: int,
+        entity_id: str | None = None,
     ) -> Iterator[Reading]:
-        """Yield readings of a type in order of time; see ``History``."""
-        query = HistoryQuery(type=entity_type, properties=properties, from_us=from_us, to_us=to_us)
+        """Yield readings in order of time; see ``History``."""
+        query = HistoryQuery(type=entity_type, id_glob=entity_id, properties=properties, from_us=from_us, to_us=to_us)
         return map(to_reading, self.stream(query))
 
     def aggregate(self, query: AggregateQuery) -> list[Bucket]:

@@ -27,9 +27,17 @@ class History(Protocol):
         """Yield the same without holding them all; close the iterator when done early."""
 
     def readings(
-        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+        self,
+        entity_type: str,
+        properties: tuple[str, ...] | None,
+        from_us: int,
+        to_us: int,
+        entity_id: str | None = None,
     ) -> Iterator[Reading]:
-        """Yield readings of a type, observed at or after ``from_us`` and before ``to_us``, in order of time."""
+        """Yield readings of a type, or of one entity of it, observed at or after ``from_us`` and before ``to_us``.
+
+        In order of time; one more than a query may answer, at most, and then no error: whoever reads stops there.
+        """
 
     def aggregate(self, query: AggregateQuery) -> list[Bucket]:
         """Return one line for every step that has readings, in order of time (then id)."""

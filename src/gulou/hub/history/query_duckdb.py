@@ -12,19 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gulou.hub.history.columns import LAKE_SCHEMA, ROW_SQL, SAME_SERIES_SQL, to_row
+from gulou.hub.history.columns import LAKE_SCHEMA, ROW_SQL, SAME_SERIES_SQL, to_rows
 from gulou.hub.history.model import DEFAULT_INSTANCE, AggregateQuery, Bucket, HistoryQuery, HistoryRow
 from gulou.hub.history.rollups import UNITS, Unit
 from gulou.hub.history.store_delta import LakeFile
 from gulou.kernel.errors import Fault, Invalid, Unavailable
 
+_Found = TypeVar("_Found")
 _FETCH_ROWS = 2_048
 _MIN_US, _MAX_US = -62_135_596_800_000_000, 253_370_764_800_000_000  # years 1 to 9998
 _NAMES = ", ".join(LAKE_SCHEMA.names)
@@ -169,17 +170,18 @@ class QueryEngine:
         direction = "DESC NULLS LAST" if query.order == "desc" else "ASC NULLS FIRST"
         asked = _Asked(self._paths, snapshot, query)
         order = ", ".join(f"{name} {direction}" for name in ("observed_at", *_open_names(query)))
-        with self._run(
-            snapshot, asked, f"SELECT {ROW_SQL} FROM current ORDER BY {order} LIMIT {limit:d}", stop=stop
-        ) as cursor:
-            while chunk := self._guarded(cursor, lambda: cursor.fetchmany(_FETCH_ROWS), stop):
-                yield from map(to_row, chunk)
+        statement = f"SELECT {ROW_SQL} FROM current ORDER BY {order} LIMIT {limit:d}"
+        with self._turn(snapshot, stop=stop) as cursor:
+            found = self._guarded(
+                lambda: cursor.sql(asked.text(statement), params=asked.parameters).to_arrow_reader(_FETCH_ROWS), stop
+            )
+            while (batch := self._guarded(lambda: next(found, None), stop)) is not None:
+                yield from to_rows(batch)
 
     def bounds(self, snapshot: Snapshot, query: HistoryQuery, stop: Stop | None = None) -> tuple[int, int] | None:
         """Return the first and last time of the readings asked for, or None when there are none."""
         statement = "SELECT epoch_us(min(observed_at)), epoch_us(max(observed_at)) FROM found"
-        with self._run(snapshot, _Asked(self._paths, snapshot, query), statement, stop=stop) as cursor:
-            first, last = self._guarded(cursor, cursor.fetchall, stop)[0]
+        first, last = self._fetch(snapshot, _Asked(self._paths, snapshot, query), statement, stop=stop)[0]
         return None if first is None else (first, last)
 
     def aggregate(
@@ -212,8 +214,7 @@ class QueryEngine:
         statement = f"""
             SELECT edge, {value}, ({rows})::BIGINT{by} FROM {source}
             GROUP BY edge{by} ORDER BY edge{by} LIMIT {limit:d}"""
-        with self._run(snapshot, asked, statement, tables, stop) as cursor:
-            return [Bucket(*row) for row in self._guarded(cursor, cursor.fetchall, stop)]
+        return [Bucket(*row) for row in self._fetch(snapshot, asked, statement, tables, stop)]
 
     def newest(
         self, files: Sequence[LakeFile]
@@ -243,17 +244,22 @@ class QueryEngine:
     def _paths(self, files: Sequence[LakeFile], table: str = "readings") -> list[str]:
         return [str(self._lake / table / file.path) for file in files]
 
-    @contextmanager
-    def _run(
+    def _fetch(
         self,
         snapshot: Snapshot,
         asked: _Asked,
         statement: str,
         tables: dict[str, pa.Table] | None = None,
         stop: Stop | None = None,
+    ) -> list[tuple[Any, ...]]:
+        with self._turn(snapshot, tables, stop) as cursor:
+            return self._guarded(lambda: cursor.execute(asked.text(statement), asked.parameters).fetchall(), stop)
+
+    @contextmanager
+    def _turn(
+        self, snapshot: Snapshot, tables: dict[str, pa.Table] | None = None, stop: Stop | None = None
     ) -> Iterator[Any]:
-        """Execute with ``found`` (rows that match), ``current`` (of them, those not replaced) and ``parts`` defined."""
-        text = f"WITH {asked.definitions()} {statement}"
+        """Give a cursor that knows the tail and ``tables`` when the query's turn has come; it is stopped in time."""
         if not self._turns.acquire(timeout=self._timeout_s):
             raise Unavailable("history.busy", limit_s=self._timeout_s)
         cursor = self._database.cursor()
@@ -266,7 +272,6 @@ class QueryEngine:
             registered = {"tail": snapshot.tail, "tail_columns": snapshot.tail_columns, **(tables or {})}
             for name, table in registered.items():
                 cursor.register(name, table)
-            self._guarded(cursor, lambda: cursor.execute(text, asked.parameters), stop)
             yield cursor
         finally:
             timer.cancel()
@@ -275,17 +280,18 @@ class QueryEngine:
             cursor.close()
             self._turns.release()
 
-    def _guarded(self, cursor: Any, step: Callable[[], Any], stop: Stop | None = None) -> Any:
+    def _guarded(self, step: Callable[[], _Found], stop: Stop | None = None) -> _Found:
         try:
             return step()
-        except duckdb.InterruptException as error:
-            if stop is not None and stop.asked:
-                raise Unavailable("history.cancelled") from error
-            raise Unavailable("history.too_slow", limit_s=self._timeout_s) from error
-        except duckdb.OutOfMemoryException as error:
-            raise Unavailable("history.too_large") from error
-        except duckdb.Error as error:
-            raise Fault("history.unreadable", path=str(self._lake), detail=str(error)) from error
+        except (duckdb.Error, OSError) as error:  # an Arrow stream says the same as OSError
+            text = str(error)
+            if text.startswith("INTERRUPT"):
+                if stop is not None and stop.asked:
+                    raise Unavailable("history.cancelled") from error
+                raise Unavailable("history.too_slow", limit_s=self._timeout_s) from error
+            if text.startswith("Out of Memory"):
+                raise Unavailable("history.too_large") from error
+            raise Fault("history.unreadable", path=str(self._lake), detail=text) from error
 
 
 class _Asked:
@@ -343,8 +349,11 @@ class _Asked:
         self._covered = [file for file in self._files if file.group in covered]
         self._files = [file for file in self._files if file.group not in covered]
 
-    def definitions(self) -> str:
-        """Return the common table expressions."""
+    def text(self, statement: str) -> str:
+        """Put what the statement may name before it: ``found``, ``current`` (not replaced) and ``parts``."""
+        return f"WITH {self._definitions()} {statement}"
+
+    def _definitions(self) -> str:
         snapshot = self._snapshot
         lates = [(file.first_us, file.last_us) for file in (*self._files, *self._covered) if file.late]
         lates += [snapshot.late_us] if snapshot.late_us else []

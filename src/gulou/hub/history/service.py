@@ -261,11 +261,17 @@ class HistoryService:
         return rows if query.limit is not None else _at_most(rows, most)
 
     def readings(
-        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+        self,
+        entity_type: str,
+        properties: tuple[str, ...] | None,
+        from_us: int,
+        to_us: int,
+        entity_id: str | None = None,
     ) -> Iterator[Reading]:
-        """Yield readings of a type in order of time; see ``History``."""
-        query = HistoryQuery(type=entity_type, properties=properties, from_us=from_us, to_us=to_us)
-        return map(to_reading, self.stream(query))
+        """Yield readings in order of time; see ``History``."""
+        query = HistoryQuery(type=entity_type, id_glob=entity_id, properties=properties, from_us=from_us, to_us=to_us)
+        check(query)
+        return map(to_reading, self._engine.rows(self._snapshot(query), query, self._settings.query_max_rows + 1))
 
     def latest(self, entity_type: str | None = None, property_name: str | None = None) -> pa.Table:
         """Return the newest reading of every series, from memory: ``LATEST_SCHEMA``, in no order."""

@@ -64,6 +64,8 @@ def test_readings_come_back_as_they_were_accepted(history):
     history.apply(batch(1, *given, reading(4, 4.0, type_="Pump")))
     assert tuple(history.readings("WaterLevelObserved", None, T0, T0 + 9 * MINUTE_US)) == given
     assert tuple(history.readings("WaterLevelObserved", ("flow", "state"), T0, T0 + 3 * MINUTE_US)) == given[1:2]
+    one = tuple(reading for reading in given if reading.entity_id == given[0].entity_id)
+    assert tuple(history.readings("WaterLevelObserved", None, T0, T0 + 9 * MINUTE_US, given[0].entity_id)) == one
 
 
 @pytest.mark.parametrize(

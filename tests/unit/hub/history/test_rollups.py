@@ -143,7 +143,7 @@ def files_of(service, query):
         parse_every(query.every), get_zone(query.zone), query.from_us or span[0], query.to_us or span[1] + 1, limit=9999
     )
     asked.use_rollups(edges)
-    asked.definitions()
+    asked.text("SELECT 1")
     return {unit for unit, files in asked.rolled.items() if files}, sum(
         len(files) for name, files in asked.parameters.items() if name.endswith("files")
     )

@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from gulou.hub.history import AggregateQuery, HistoryQuery, HistoryService, HistorySettings
-from gulou.hub.history.query_duckdb import _Asked
+from gulou.hub.history.query_duckdb import Stop, _Asked
 from gulou.hub.history.store_delta import Lake
 from gulou.kernel.clock import VirtualClock
 from gulou.kernel.errors import Conflict, Fault, Invalid, Unavailable
@@ -29,7 +29,7 @@ def values(history, **query):
 
 def ask_in_sql(history, statement):
     snapshot = history._snapshot()
-    return history._engine._run(snapshot, _Asked(history._engine._paths, snapshot, HistoryQuery()), statement)
+    return history._engine._fetch(snapshot, _Asked(history._engine._paths, snapshot, HistoryQuery()), statement)
 
 
 def test_position_moves_only_with_the_flush_and_survives(tmp_path):
@@ -294,8 +294,8 @@ def test_a_query_past_its_time_is_stopped_and_the_next_one_runs(tmp_path):
     history = open_history(tmp_path, query_timeout_s=0.05)
     history.apply(batch(1, *(reading(n / 100, float(n), local=f"d-{n % 50}") for n in range(40_000))))
     heavy = "SELECT count(*) FROM range(100000) a, range(100000) b, found WHERE a.range * b.range % 7 = value"
-    with pytest.raises(Unavailable) as caught, ask_in_sql(history, heavy):
-        pass
+    with pytest.raises(Unavailable) as caught:
+        ask_in_sql(history, heavy)
     assert caught.value.code == "history.too_slow"
     history.close()
 
@@ -313,13 +313,28 @@ def test_a_reader_that_dawdles_does_not_keep_its_turn(tmp_path):
     history.close()
 
 
+def test_a_reader_can_be_stopped_amid_the_rows(tmp_path):
+    history = open_history(tmp_path)
+    history.apply(batch(1, *(reading(n / 100, float(n)) for n in range(50_000))))
+    history.flush()
+    stop = Stop()
+    rows = history.stream(HistoryQuery(), stop)
+    assert next(rows).value == 0.0
+    stop.ask()
+    with pytest.raises(Unavailable) as caught:
+        list(rows)
+    assert caught.value.code == "history.cancelled"
+    assert len(values(history)) == 50_000
+    history.close()
+
+
 def test_the_engine_reads_nothing_outside_the_history(tmp_path):
     history = open_history(tmp_path / "history")
     secret = tmp_path / "secret.parquet"
     pa.parquet.write_table(pa.table({"a": [1]}), secret)
     statement = f"SELECT * FROM read_parquet('{secret}')"
-    with pytest.raises(Fault), ask_in_sql(history, statement):
-        pass
+    with pytest.raises(Fault):
+        ask_in_sql(history, statement)
     history.close()
 
 
