@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
 from typing import Annotated
 
 import msgspec
@@ -24,6 +26,12 @@ bench_app = typer.Typer(no_args_is_help=True, help="Measure how quick this machi
 @bench_app.callback()
 def bench() -> None:
     """Measure how quick this machine is with Gulou."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # also where the shell had it ignored: what was started is stopped
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 bench_app.command("ingest")(ingest)
