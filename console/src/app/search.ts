@@ -1,3 +1,4 @@
+import { RULE_KINDS, RULE_STATES } from "~/shared/data/rules";
 import { type Severity, SEVERITIES_DOWN } from "~/shared/ui/severity";
 
 /*
@@ -89,6 +90,13 @@ export const accountingSearch = (raw: Raw) =>
     rejected: text(raw.rejected),
   });
 
-export const rulesSearch = (raw: Raw) => loose({ pack: text(raw.pack), rule: text(raw.rule) });
+export const rulesSearch = (raw: Raw) =>
+  loose({
+    pack: text(raw.pack),
+    q: text(raw.q),
+    kind: oneOf(raw.kind, RULE_KINDS),
+    state: oneOf(raw.state, RULE_STATES),
+    rule: text(raw.rule),
+  });
 
 export const adminSearch = (raw: Raw) => loose({ tab: oneOf(raw.tab, ["users", "tokens", "audit", "system"] as const) });

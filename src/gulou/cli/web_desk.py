@@ -287,7 +287,7 @@ class RuleDesk:
         _require(principal)
         with self._guard:
             sets = list(self._sets.values())
-        page, total, following = choose_rules(sets, query)
+        page, total, following = choose_rules(sets, query, lambda: self._board.status()["quarantined"])
         running = {one.id: one for one in self._board.running([rule.id for rule in page])}
         return RuleViews([_view(rule, running.get(rule.id)) for rule in page], total, following)
 

@@ -115,3 +115,29 @@ def test_rules_are_listed_by_pages_with_how_each_fares(both):
     assert both.desk.rules(RuleQuery(pack="many", limit=5)).following is None
     assert both.desk.rules(RuleQuery(pack="many", after="many/level-4")).views == []
     assert both.desk.rules(RuleQuery(pack="nowhere")).total == 0
+
+
+def test_rules_are_found_by_words_kind_and_state(both):
+    own = {"new": "label: {en: New bridge}\n    enabled: false", "old": "label: {en: The Old Bridge, zh: 老桥水位}"}
+    rule = TEXT.removeprefix("rules:\n")
+    text = "rules:\n" + "".join(rule.replace("id: level", f"id: {name}\n    {keys}") for name, keys in own.items())
+    found = RuleSet.parse({"rules/b.yaml": text}, Vocabulary.load(), pack="bridges")
+    both.service.load(found)
+    both.desk.load(found)
+
+    def ids(**asked):
+        told = [rules.rules(RuleQuery(**asked)) for rules in (both.desk, both.service)]
+        assert [one.total for one in told] == [len(one.views) for one in told]
+        assert [one.rule.id for one in told[0].views] == [one.rule.id for one in told[1].views]
+        return [one.rule.id for one in told[0].views]
+
+    assert ids(text="BRIDGE old") == ["bridges/old"]
+    assert ids(text="老桥") == ["bridges/old"]
+    assert ids(text="waterlevel bridge") == ["bridges/new", "bridges/old"]
+    assert ids(text="bridge nothing") == []
+    assert ids(text="  ") == ids()
+    assert ids(kind="rate") == []
+    assert ids(kind="threshold", text="drains") == ["drains/level"]
+    assert ids(state="disabled") == ["bridges/new"]
+    assert ids(state="active", pack="bridges") == ["bridges/old"]
+    assert ids(state="quarantined") == []

@@ -1,20 +1,25 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { App, Drawer, Switch, Table, type TableProps } from "antd";
+import { App, Button, Drawer, Select, Switch, Table, type TableProps } from "antd";
+import { useEffect, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { answer, api, type Schemas } from "~/shared/api/client";
+import { RULE_KINDS, RULE_STATES, rulesQuery } from "~/shared/data/rules";
 import { useWords } from "~/shared/data/vocabulary";
 import { type Language, pick } from "~/shared/i18n/i18n";
 import { useMay } from "~/shared/session/session";
 import { Icon } from "~/shared/ui/icon";
+import { SearchField } from "~/shared/ui/search-field";
 import { EmptyState, ErrorState, problemText } from "~/shared/ui/states";
+import { useListKeys } from "~/shared/ui/use-list-keys";
+import { RuleTrial } from "./rule-trial";
 
 type RuleView = Schemas["RuleView"];
 type PackView = Schemas["PackView"];
 
 const PILLS: Record<string, string> = { active: "pill good", quarantined: "pill bad" };
 
-/** Packs and the rules that they bring. */
+/** Packs and the rules that they bring: few packs, and now and then a hundred thousand rules. */
 export function RulesPage() {
   const { t, i18n } = useTranslation();
   const language = i18n.language as Language;
@@ -22,11 +27,24 @@ export function RulesPage() {
   const search = useSearch({ from: "/shell/desk/rules" });
   const navigate = useNavigate({ from: "/rules" });
   const packs = useQuery({ queryKey: ["packs"], queryFn: () => answer(api.GET("/api/v1/packs")) });
-  const rules = useQuery({
-    queryKey: ["rules", search.pack ?? ""],
-    queryFn: () => answer(api.GET("/api/v1/rules", { params: { query: { pack: search.pack, limit: 1000 } } })),
+  const { rule: shown, ...filter } = search;
+  const rules = useInfiniteQuery(rulesQuery(filter));
+  const rows = useMemo(() => rules.data?.pages.flatMap((page) => page.items) ?? [], [rules.data]);
+  const total = rules.data?.pages[0]?.total;
+  const change = (part: Partial<typeof search>) => void navigate({ search: (before) => ({ ...before, ...part }), replace: true });
+  const show = (rule: string | undefined) => change({ rule });
+  const isNarrowed = search.q !== undefined || search.kind !== undefined || search.state !== undefined;
+
+  const [current, setCurrent] = useState(0);
+  const asked = JSON.stringify(filter);
+  useEffect(() => setCurrent(0), [asked]);
+  useListKeys({
+    count: rows.length,
+    index: current,
+    onMove: setCurrent,
+    onOpen: (index) => show(rows[index]?.id),
+    onClose: () => show(undefined),
   });
-  const show = (rule: string | undefined) => void navigate({ search: (before) => ({ ...before, rule }), replace: true });
 
   const columns: TableProps<RuleView>["columns"] = [
     {
@@ -72,9 +90,35 @@ export function RulesPage() {
             key={pack.name}
             pack={pack}
             chosen={search.pack === pack.name}
-            onChoose={() => void navigate({ search: { pack: search.pack === pack.name ? undefined : pack.name }, replace: true })}
+            onChoose={() => change({ pack: search.pack === pack.name ? undefined : pack.name, rule: undefined })}
           />
         ))}
+      </div>
+      <div className="toolbar">
+        <SearchField main width={280} testId="rule-search" value={search.q} label={t("rules.search")} onSearch={(q) => change({ q })} />
+        <Select
+          allowClear
+          style={{ width: 170 }}
+          placeholder={t("rules.kind")}
+          aria-label={t("rules.kind")}
+          value={search.kind ?? null}
+          onChange={(kind: typeof search.kind | null) => change({ kind: kind ?? undefined })}
+          options={RULE_KINDS.map((kind) => ({ value: kind, label: t(`rules.kind_${kind}`) }))}
+        />
+        <Select
+          allowClear
+          style={{ width: 150 }}
+          placeholder={t("rules.state")}
+          aria-label={t("rules.state")}
+          value={search.state ?? null}
+          onChange={(state: typeof search.state | null) => change({ state: state ?? undefined })}
+          options={RULE_STATES.map((state) => ({ value: state, label: t(`rules.${state}`) }))}
+        />
+        {total != null && (
+          <span className="muted num" data-testid="rule-count" data-total={total}>
+            {t("rules.found", { count: total, formatted: total.toLocaleString() })}
+          </span>
+        )}
       </div>
       {rules.error ? (
         <ErrorState error={rules.error} retry={() => void rules.refetch()} />
@@ -83,14 +127,31 @@ export function RulesPage() {
           rowKey="id"
           size="middle"
           columns={columns}
-          dataSource={rules.data?.items ?? []}
+          dataSource={rows}
           loading={rules.isPending}
           pagination={false}
-          locale={{ emptyText: <EmptyState title={t("rules.none")} /> }}
+          locale={{
+            emptyText: isNarrowed ? (
+              <EmptyState title={t("rules.none_found")}>
+                <p>{t("rules.none_found_hint")}</p>
+                <Button size="small" onClick={() => change({ q: undefined, kind: undefined, state: undefined })}>
+                  {t("rules.clear_search")}
+                </Button>
+              </EmptyState>
+            ) : (
+              <EmptyState title={t("rules.none")} />
+            ),
+          }}
+          rowClassName={(_, index) => (index === current ? "current" : "")}
           onRow={(rule) => ({ "data-testid": "rule-row", "data-rule-id": rule.id }) as object}
         />
       )}
-      <RuleDrawer id={search.rule} onClose={() => show(undefined)} />
+      {rules.hasNextPage && (
+        <Button style={{ marginTop: 12 }} loading={rules.isFetchingNextPage} onClick={() => void rules.fetchNextPage()} data-testid="more-rules">
+          {t("common.more")}
+        </Button>
+      )}
+      <RuleDrawer id={shown} onClose={() => show(undefined)} />
     </div>
   );
 }
@@ -210,10 +271,11 @@ function RuleDrawer({ id, onClose }: { id: string | undefined; onClose: () => vo
             ))}
           </dl>
           {data.source && (
-            <pre className="mono" tabIndex={0} style={{ margin: 0, padding: 14, overflow: "auto", borderRadius: 6, background: "var(--bg)", border: "1px solid var(--line-soft)" }}>
+            <pre className="mono" tabIndex={0} style={{ margin: 0, padding: 14, maxHeight: 360, overflow: "auto", borderRadius: 6, background: "var(--bg)", border: "1px solid var(--line-soft)" }}>
               {data.source}
             </pre>
           )}
+          <RuleTrial rule={data} />
         </div>
       )}
     </Drawer>

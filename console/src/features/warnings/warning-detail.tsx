@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { App, Button, Popconfirm } from "antd";
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "~/shared/api/client";
 import { SeriesChart } from "~/shared/charts/series-chart";
@@ -18,6 +19,7 @@ import { SeverityTag } from "~/shared/ui/severity";
 import { problemText } from "~/shared/ui/states";
 import { Who } from "~/shared/ui/who";
 import { WarningStateTag } from "./warning-state-tag";
+import { WarningWhy } from "./warning-why";
 
 interface WarningDetailProps {
   warning: WarningView;
@@ -32,11 +34,16 @@ export function WarningDetail({ warning, onClose, onAcknowledge }: WarningDetail
   const navigate = useNavigate();
   const { message } = App.useApp();
   const mayAcknowledge = useMay("warning.acknowledge", warning.department);
+  const mayAsk = useMay("rule.read");
+  const [asked, setAsked] = useState("");
   const mayOpen = useMay("incident.write", warning.department);
   const decision = useWarningDecision();
   const opening = useOpenIncidentFrom();
   const fail = (error: unknown) => void message.error(problemText(error, t));
-  const charted = Object.entries(warning.values).find(([, value]) => typeof value === "number")?.[0]?.split(".").at(-1);
+  const charted = Object.entries(warning.values)
+    .filter(([, value]) => typeof value === "number")
+    .map(([series]) => series.split(".").at(-1) ?? series)
+    .find((name) => words.hasProperty(warning.entity_type, name));
 
   const openIncident = () =>
     opening.mutate(
@@ -166,6 +173,12 @@ export function WarningDetail({ warning, onClose, onAcknowledge }: WarningDetail
           )}
         </dl>
       </div>
+      {mayAsk && warning.detection_id && (
+        <details className="card-body" open={asked === warning.id} onToggle={(event) => setAsked(event.currentTarget.open ? warning.id : "")}>
+          <summary data-testid="ask-why">{t("warnings.why")}</summary>
+          {asked === warning.id && <WarningWhy warning={warning} />}
+        </details>
+      )}
     </aside>
   );
 }

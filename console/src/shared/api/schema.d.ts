@@ -6517,6 +6517,11 @@ export interface operations {
         parameters: {
             query?: {
                 pack?: string | null;
+                /** @description words of its id, label or entity type */
+                q?: string | null;
+                kind?: ("threshold" | "rate" | "window" | "absence" | "geofence" | "pattern" | "derive") | null;
+                /** @description quarantined: it was put aside */
+                state?: ("active" | "disabled" | "quarantined") | null;
                 /** @description items a page */
                 limit?: number;
                 /** @description `next` of the page before */

@@ -16,7 +16,9 @@ export const vocabularyQuery = queryOptions({
 export interface Words {
   type(name: string): EntityTypeView | undefined;
   typeLabel(name: string): string;
+  /** A type's property; where it has none of that name, that of a type which has: a pattern's inputs are of several. */
   property(type: string, name: string): PropertyView | undefined;
+  hasProperty(type: string, name: string): boolean;
   propertyLabel(type: string, name: string): string;
   category(code: string): string;
 }
@@ -28,11 +30,14 @@ export function makeWords(vocabulary: Schemas["VocabularyView"] | undefined, lan
       (category) => [category.code, category.label],
     ),
   );
-  const property = (type: string, name: string) => types.get(type)?.properties.find((one) => one.name === name);
+  const known = new Map([...types.values()].flatMap((type) => type.properties.map((one) => [one.name, one] as const)));
+  const own = (type: string, name: string) => types.get(type)?.properties.find((one) => one.name === name);
+  const property = (type: string, name: string) => own(type, name) ?? known.get(name);
   return {
     type: (name) => types.get(name),
     typeLabel: (name) => pick(types.get(name)?.label, language) || name,
     property,
+    hasProperty: (type, name) => own(type, name) !== undefined,
     propertyLabel: (type, name) => pick(property(type, name)?.label, language) || name,
     category: (code) => pick(categories.get(code), language) || code,
   };

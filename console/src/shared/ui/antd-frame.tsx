@@ -32,6 +32,8 @@ const TOKENS = {
   },
   light: {
     colorPrimary: "#08748f",
+    colorPrimaryHover: "#066079",
+    colorPrimaryActive: "#054c60",
     colorInfo: "#08748f",
     colorSuccess: "#0a7a4b",
     colorError: "#c62828",

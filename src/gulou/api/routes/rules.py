@@ -13,7 +13,7 @@ from gulou.api.asking import At, needs
 from gulou.api.paging import Spans
 from gulou.api.schemas.hub import RuleExplanation, RuleFiring, RuleFirings, RulePage, RuleTry, RuleView
 from gulou.api.shaping import to_view
-from gulou.hub.rules import Detection, Rule, RuleQuery, RuleSet
+from gulou.hub.rules import Detection, Rule, RuleKind, RuleQuery, RuleSet, RuleState
 from gulou.kernel import Invalid, to_us
 
 if TYPE_CHECKING:
@@ -28,10 +28,17 @@ _TRIAL_S = 30.0
 
 @router.get("/rules")
 def list_rules(
-    at: At, asker: Reader, spans: Spans, pack: Annotated[str | None, Query(max_length=128)] = None
+    at: At,
+    asker: Reader,
+    spans: Spans,
+    pack: Annotated[str | None, Query(max_length=128)] = None,
+    q: Annotated[str | None, Query(max_length=200, description="words of its id, label or entity type")] = None,
+    kind: Annotated[RuleKind | None, Query()] = None,
+    state: Annotated[RuleState | None, Query(description="quarantined: it was put aside")] = None,
 ) -> RulePage:
     """List the rules that are loaded, by id."""
-    found = at.rules.rules(RuleQuery(pack=pack, after=spans.cursor, limit=spans.limit), asker)
+    query = RuleQuery(pack=pack, text=q, kind=kind, state=state, after=spans.cursor, limit=spans.limit)
+    found = at.rules.rules(query, asker)
     return RulePage(items=[_rule_view(one) for one in found.views], total=found.total, next=found.following)
 
 

@@ -4,7 +4,7 @@ from gulou.hub.rules.commands import CommandRequester, command_id, request_of
 from gulou.hub.rules.engine import RuleCounters
 from gulou.hub.rules.events import Detection, ProposedCommand, RuleQuarantined, RuleReleased, RuleSetChanged
 from gulou.hub.rules.format import RuleSet
-from gulou.hub.rules.model import SEVERITIES, Rule
+from gulou.hub.rules.model import SEVERITIES, Rule, RuleKind
 from gulou.hub.rules.ports import (
     CommandDesk,
     DetectionSource,
@@ -17,7 +17,7 @@ from gulou.hub.rules.ports import (
 from gulou.hub.rules.service import RuleService
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.trial import Trial, run_trial
-from gulou.hub.rules.views import RuleCost, RuleQuery, RuleView, RuleViews, choose_rules
+from gulou.hub.rules.views import RuleCost, RuleQuery, RuleState, RuleView, RuleViews, choose_rules
 
 __all__ = [
     "SEVERITIES",
@@ -32,6 +32,7 @@ __all__ = [
     "Rule",
     "RuleCost",
     "RuleCounters",
+    "RuleKind",
     "RuleQuarantined",
     "RuleQuery",
     "RuleReleased",
@@ -39,6 +40,7 @@ __all__ = [
     "RuleSet",
     "RuleSetChanged",
     "RuleSettings",
+    "RuleState",
     "RuleView",
     "RuleViews",
     "Surroundings",

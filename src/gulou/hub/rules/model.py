@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -16,7 +16,8 @@ from gulou.hub.rules.texts import Template
 
 SEVERITIES = ("blue", "yellow", "orange", "red")
 """GB/T 35965 colours, Ⅳ to Ⅰ; a severity inside is an index into this."""
-KINDS = ("threshold", "rate", "window", "absence", "geofence", "pattern", "derive")
+RuleKind = Literal["threshold", "rate", "window", "absence", "geofence", "pattern", "derive"]
+KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
 GeofenceEvent = Literal["enter", "leave", "inside", "outside"]
 
 

@@ -77,9 +77,14 @@ class ReadingHistory(Protocol):
     """What was: the history service, for trials."""
 
     def readings(
-        self, entity_type: str, properties: tuple[str, ...] | None, from_us: int, to_us: int
+        self,
+        entity_type: str,
+        properties: tuple[str, ...] | None,
+        from_us: int,
+        to_us: int,
+        entity_id: str | None = None,
     ) -> Iterator[Reading]:
-        """Yield readings with ``from_us <= observed_at < to_us`` in the order of their times."""
+        """Yield readings with ``from_us <= observed_at < to_us`` in the order of their times, of one entity or all."""
 
 
 class EmptySurroundings:

@@ -479,7 +479,7 @@ class RuleService:
     def rules(self, query: RuleQuery = ALL_RULES, principal: Principal | None = None) -> RuleViews:
         """Return rules that are loaded, disabled ones too."""
         _require(principal, "rule.read")
-        page, total, following = choose_rules(list(self._sets.values()), query)
+        page, total, following = choose_rules(list(self._sets.values()), query, lambda: list(self._aside))
         views: list[RuleView] = []
         for start in range(0, len(page), _VIEWS_A_STEP):
             with self._lock:

@@ -59,7 +59,9 @@ def run_trial(
         pass
     trial = Trial()
     streams = [
-        history.readings(watched.select.entity_type, _sorted(watched.properties), from_us, to_us)
+        history.readings(
+            watched.select.entity_type, _sorted(watched.properties), from_us, to_us, watched.select.exact_id
+        )
         for watched in watched_by(rule)
     ]
     merged = heapq.merge(*streams, key=lambda reading: reading.observed_at_us)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 import msgspec
 
 from gulou.hub.rules.engine import RuleCounters
 from gulou.hub.rules.format import RuleSet
-from gulou.hub.rules.model import Rule
+from gulou.hub.rules.model import Rule, RuleKind
+
+RuleState = Literal["active", "disabled", "quarantined"]
 
 
 class RuleView(msgspec.Struct, frozen=True):
@@ -38,9 +41,19 @@ class RuleCost(msgspec.Struct, frozen=True):
 
 
 class RuleQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rules to list, by id: of one pack or of all, at most ``limit`` after the id ``after``."""
+    """Which rules to list, by id: at most ``limit`` after the id ``after``.
+
+    Args:
+        pack: of this one alone.
+        text: words that its id, a label or its entity type have in them, whatever the case; all of them.
+        kind: one of ``KINDS``.
+        state: ``active``, ``disabled`` or ``quarantined``.
+    """
 
     pack: str | None = None
+    text: str | None = None
+    kind: RuleKind | None = None
+    state: RuleState | None = None
     after: str | None = None
     limit: int | None = None
 
@@ -52,7 +65,7 @@ class RuleViews(msgspec.Struct, frozen=True):
     """Some of the rules that are loaded, by id.
 
     Args:
-        total: how many there are.
+        total: how many there are of those asked for.
         following: the last id of these, where others follow.
     """
 
@@ -61,9 +74,30 @@ class RuleViews(msgspec.Struct, frozen=True):
     following: str | None
 
 
-def choose_rules(sets: Iterable[RuleSet], query: RuleQuery) -> tuple[list[Rule], int, str | None]:
-    """Return the rules of a page, how many there are, and the last id where others follow; see ``RuleViews``."""
-    loaded = [rule for one in sets for rule in one.rules if query.pack in (None, rule.pack)]
-    rest = [rule for rule in loaded if query.after is None or rule.id > query.after]
+def choose_rules(
+    sets: Iterable[RuleSet], query: RuleQuery, put_aside: Callable[[], Iterable[str]]
+) -> tuple[list[Rule], int, str | None]:
+    """Return the rules of a page, how many there are, and the last id where others follow; see ``RuleViews``.
+
+    Args:
+        put_aside: gives the ids of the rules that are quarantined; called where the state matters.
+    """
+    found = [rule for one in sets if query.pack in (None, one.pack) for rule in one.rules]
+    if query.kind is not None:
+        found = [rule for rule in found if rule.kind == query.kind]
+    if query.state is not None:
+        aside = frozenset(put_aside())
+        found = [rule for rule in found if _state(rule, aside) == query.state]
+    for word in (query.text or "").casefold().split():
+        found = [rule for rule in found if word in _words(rule)]
+    rest = [rule for rule in found if query.after is None or rule.id > query.after]
     page = heapq.nsmallest(len(rest) if query.limit is None else query.limit, rest, key=lambda rule: rule.id)
-    return page, len(loaded), page[-1].id if page and len(page) < len(rest) else None
+    return page, len(found), page[-1].id if page and len(page) < len(rest) else None
+
+
+def _state(rule: Rule, put_aside: frozenset[str]) -> RuleState:
+    return "quarantined" if rule.id in put_aside else "active" if rule.enabled else "disabled"
+
+
+def _words(rule: Rule) -> str:
+    return "\n".join((rule.id, rule.select.entity_type, *rule.label.values())).casefold()

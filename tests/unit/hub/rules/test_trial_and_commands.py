@@ -23,7 +23,8 @@ class History:
             for at, level in enumerate([0, 2, 2, 2, 0, 0, 3, 3, 3])
         ]
 
-    def readings(self, entity_type, properties, from_us, to_us):
+    def readings(self, entity_type, properties, from_us, to_us, entity_id=None):
+        self.asked = entity_id
         return iter([one for one in self.rows if from_us <= one.observed_at_us < to_us and one.property in properties])
 
 
@@ -53,6 +54,15 @@ def test_a_rule_is_tried_on_history(kit, service):
     assert (trial.readings, trial.truncated) == (9, False)
     assert heard == []
     assert service.status()["states"] == 0
+
+
+def test_a_rule_on_one_entity_reads_that_alone(kit, service):
+    text = (
+        f"kind: threshold\nselect: {{type: WaterLevelObserved, id: '{DRAIN}'}}\nvalue: waterLevel\nlevels: {{red: 3}}"
+    )
+    history = History()
+    service.try_rule(kit.parse(kit.rule(text)).rules[0], history, 0, 100 * S)
+    assert history.asked == DRAIN
 
 
 def test_a_trial_has_its_bounds(kit, service):
