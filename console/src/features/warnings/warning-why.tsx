@@ -46,8 +46,6 @@ export function WarningWhy({ warning }: { warning: WarningView }) {
   const { data, error, isPending } = useQuery({
     queryKey: ["rules", "why", warning.detection_id, warning.state, warning.severity],
     queryFn: () => answer(api.GET("/api/v1/rules/detections/{detection_id}", { params: { path: { detection_id: warning.detection_id } } })),
-    retry: (count, failure) => count < 3 && failure instanceof ApiProblem && failure.status !== 403,
-    retryDelay: 4_000, // what was found a moment ago is kept with the rules' next checkpoint
   });
   if (isPending) return <LoadingState />;
   if (error instanceof ApiProblem && error.status === 404) return <p className="muted">{t("warnings.why_forgotten")}</p>;

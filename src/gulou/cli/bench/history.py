@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import typer
 from numpy.typing import NDArray
 
 from gulou.cli.bench.history_peers import Peer, measure_peers
-from gulou.cli.bench.report import Compare, Quick, Save, describe_machine, finish, make_report, say
+from gulou.cli.bench.report import Compare, Quick, Save, describe_machine, finish, make_report, say, workspace
 from gulou.cli.options import Json
 from gulou.connectivity.intake import Columns, LogBatch, SeriesCatalogue
 from gulou.hub.history import AggregateQuery, HistoryQuery, HistoryService, HistorySettings
@@ -81,7 +80,7 @@ def history(
         jitter=jitter,
     )
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="gulou-bench-", dir=directory) as folder:
+    with workspace(directory) as folder:
         free = shutil.disk_usage(folder).free
         if free < plan.rows * _BYTES_A_ROW:
             raise Unavailable("bench.no_room", needed=plan.rows * _BYTES_A_ROW >> 20, free=free >> 20)

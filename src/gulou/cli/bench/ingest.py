@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +23,7 @@ from gulou.cli.bench import ingest_sender
 from gulou.cli.bench.ingest_sender import SendOrder, SendResult
 from gulou.cli.bench.model import LoopPlan, Spread
 from gulou.cli.bench.platform import BenchPlatform
-from gulou.cli.bench.report import Compare, Quick, Runs, Save, describe_machine, finish, make_report, say
+from gulou.cli.bench.report import Compare, Quick, Runs, Save, describe_machine, finish, make_report, say, workspace
 from gulou.cli.options import Json
 from gulou.kernel.errors import Fault
 
@@ -90,7 +89,7 @@ def ingest(
 def measure(plan: IngestPlan, runs: int, notes: list[str]) -> list[dict[str, Any]]:
     """Measure every format ``runs`` times on one platform, InfluxDB beside it; adds to ``notes`` what could not be."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gulou-bench-")))
+        folder = Path(stack.enter_context(workspace()))
         loop = LoopPlan(rules=1, series=1, probes=1, gateways=1)
         platform = stack.enter_context(BenchPlatform(loop, folder / "p"))
         sender = stack.enter_context(_Sender())

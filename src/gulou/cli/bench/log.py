@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 import typer
 
 from gulou.cli.bench.model import Spread
-from gulou.cli.bench.report import Compare, Quick, Runs, Save, describe_machine, finish, make_report, say
+from gulou.cli.bench.report import Compare, Quick, Runs, Save, describe_machine, finish, make_report, say, workspace
 from gulou.cli.options import Json
 from gulou.connectivity.intake import (
     Columns,
@@ -71,7 +70,7 @@ def log(
     plan = LogPlan(seconds=1.0 if quick else 3.0)
     measured = []
     for number in range(runs or (1 if quick else 5)):
-        with tempfile.TemporaryDirectory(prefix="gulou-bench-", dir=directory) as folder:
+        with workspace(directory) as folder:
             measured.append(_measure(plan, Path(folder)))
         say(f"run {number + 1}: {_line(measured[-1])}")
     finish(make_report("log", machine, plan, measured), as_json=as_json, save=save, compare=compare)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,7 @@ import msgspec
 
 from gulou.cli.bench.model import LoopPlan, Roster, StepOrder, StepResult
 from gulou.cli.bench.platform import BenchPlatform
-from gulou.cli.bench.report import Report, describe_machine, make_report
+from gulou.cli.bench.report import Report, describe_machine, make_report, workspace
 from gulou.kernel.errors import Fault
 
 _LOWEST_RATE_PER_S = 50.0
@@ -87,7 +86,7 @@ def measure_loop(plan: LoopPlan, progress: Progress) -> tuple[Report, bool]:
     machine = describe_machine()
     seen: list[StepResult] = []
     with (
-        tempfile.TemporaryDirectory(prefix="gulou-bench-") as folder,
+        workspace() as folder,
         BenchPlatform(plan, Path(folder) / "p") as target,
     ):
         progress("preparing devices and rules")

@@ -20,6 +20,9 @@ from gulou.cli.place import Place
 from gulou.kernel.errors import Fault
 
 _START_WITHIN_S = 60.0
+_STOP_WITHIN_S = 150.0
+"""As the service manager gives it."""
+
 _TYPE = "WaterLevelObserved"
 _LIMIT_M = 2.0
 _MANIFEST = """\
@@ -102,7 +105,7 @@ class BenchPlatform:
             return
         self._process.terminate()
         try:
-            self._process.wait(20)
+            self._process.wait(_STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

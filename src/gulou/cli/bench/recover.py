@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from datetime import datetime
@@ -23,7 +22,7 @@ import numpy as np
 import typer
 
 from gulou.cli.bench.recover_load import LoadOrder, LoadResult
-from gulou.cli.bench.report import Compare, Quick, Save, describe_machine, finish, make_report, say
+from gulou.cli.bench.report import Compare, Quick, Save, describe_machine, finish, make_report, say, workspace
 from gulou.cli.client import Client, RemoteProblem
 from gulou.cli.options import Json
 from gulou.cli.place import Place, Running
@@ -237,7 +236,7 @@ def recover(
     plan = msgspec.structs.replace(
         plan, kills=plan.kills if kills is None else kills, series=plan.series if series is None else series
     )
-    with tempfile.TemporaryDirectory(prefix="gulou-bench-", dir=directory) as folder:
+    with workspace(directory) as folder:
         run = _kill_under_load(plan, Path(folder) / "load")
         if plan.series:
             run |= _start_times(plan, Path(folder) / "series")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,11 @@ Runs = Annotated[int | None, typer.Option("--runs", min=1, max=50, help="Measure
 Quick = Annotated[bool, typer.Option("--quick", help="Within a minute, setting up included; less exact.")]
 Save = Annotated[Path | None, typer.Option("--save", help="Keep the answer in this file, for --compare.")]
 Compare = Annotated[Path | None, typer.Option("--compare", help="Say the ratio to an answer that was kept by --save.")]
+
+
+def workspace(directory: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """Return a directory for a measurement; where it cannot be deleted in the end, the answer is not lost for that."""
+    return tempfile.TemporaryDirectory(prefix="gulou-bench-", dir=directory, ignore_cleanup_errors=True)
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import msgspec
 import numpy as np
 
 from gulou.cli.bench.model import Spread
+from gulou.cli.bench.report import workspace
 from gulou.connectivity.bus import MemoryBus
 from gulou.connectivity.intake import Columns, LogBatch, SeriesCatalogue
 from gulou.hub.rules import Detection, EmptySurroundings, Rule, RuleService, RuleSet
@@ -265,7 +265,7 @@ def _resident_mb() -> float:
 def main() -> None:
     sys.setswitchinterval(0.0005)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=RulesOrder)
-    with tempfile.TemporaryDirectory(prefix="gulou-bench-") as folder:
+    with workspace() as folder:
         measure = measure_pauses if order.changed else measure_cost
         answer = measure(order, Path(folder))
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

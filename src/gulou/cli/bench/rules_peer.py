@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,7 +23,7 @@ from gulou.cli.bench import frames
 from gulou.cli.bench.loop import Generator
 from gulou.cli.bench.model import LoopPlan, StepOrder
 from gulou.cli.bench.platform import BenchPlatform
-from gulou.cli.bench.report import say
+from gulou.cli.bench.report import say, workspace
 from gulou.kernel.errors import Fault
 
 _TOPIC, _DONE = "bench/in", "bench/done"
@@ -82,7 +81,7 @@ def measure_own(plan: PeerPlan) -> dict[str, Any]:
     """Rising rates through Gulou's own endpoint: each message is durable before it is acknowledged."""
     loop = LoopPlan(gateways=1, single=True, series=2, probes=1, rules=plan.rules, runs=1)
     with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="gulou-bench-")))
+        folder = Path(opened.enter_context(workspace()))
         platform = opened.enter_context(BenchPlatform(loop, folder / "city"))
         generator = opened.enter_context(Generator(platform.prepare()))
         generator.step(StepOrder(100, 2.0, 1.0))
@@ -100,7 +99,7 @@ def measure_node_red(plan: PeerPlan, program: Path | None) -> tuple[dict[str, An
     if program is None or not program.exists() or broker is None:
         return None, "peer: not available (--peer names Node-RED's program; mosquitto must be installed)"
     with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="gulou-bench-")))
+        folder = Path(opened.enter_context(workspace()))
         port, web_port = _free_port(), _free_port()
         (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n", "utf-8")
         _begin(opened, [broker, "-c", str(folder / "mosquitto.conf")], folder / "mosquitto.log")

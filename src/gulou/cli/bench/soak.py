@@ -6,7 +6,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import typer
 from gulou.cli.bench.loop import Generator, Progress, describe, settle
 from gulou.cli.bench.model import LoopPlan, StepOrder, StepResult
 from gulou.cli.bench.platform import BenchPlatform
-from gulou.cli.bench.report import Compare, Quick, Report, Save, describe_machine, finish, make_report, say
+from gulou.cli.bench.report import Compare, Quick, Report, Save, describe_machine, finish, make_report, say, workspace
 from gulou.cli.options import Json
 
 _PARTS = 6
@@ -80,7 +79,7 @@ def measure_soak(plan: SoakPlan, progress: Progress) -> tuple[Report, bool]:
     rate_per_s = plan.load.rate_per_s or 100_000.0
     acked, wrong, periods = 0, 0, []
     with (
-        tempfile.TemporaryDirectory(prefix="gulou-bench-") as folder,
+        workspace() as folder,
         BenchPlatform(plan.load, Path(folder) / "p") as target,
     ):
         progress("preparing devices and rules")

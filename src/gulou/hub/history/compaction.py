@@ -123,6 +123,10 @@ def _of_quiet_month(members: list[Group], max_bytes: int, most: int) -> Choice |
     return Choice(tuple(members), True)
 
 
+class Abandoned(Exception):  # nothing is wrong
+    """A merge was given up, because there is no time to end it; nothing has changed."""
+
+
 class Merged(msgspec.Struct, frozen=True):
     """What a merge made."""
 
@@ -149,9 +153,10 @@ def merge(
     there of them is either right or not asked.
 
     Args:
-        rest: called between slices with the seconds that the last one has taken; may wait.
+        rest: called between slices with the seconds that the last one has taken; may wait, or raise Abandoned.
 
     Raises:
+        Abandoned: by ``rest``.
         Unavailable: ``history.write_failed``: no room on disk. Nothing has changed.
     """
     files = [file for group in choice.groups for file in group.files]
@@ -175,6 +180,10 @@ def merge(
         writer.discard()
         rolled.discard()
         raise Unavailable("history.write_failed", path=str(lake.directory), detail=str(error)) from error
+    except Abandoned:
+        writer.discard()
+        rolled.discard()
+        raise
     try:
         for unit, found in steps.items():
             rollups[unit].change(found, ())

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -188,6 +188,8 @@ class HistoryService:
 
     def compact(self) -> int:
         """Merge until nothing is worth merging, delete months past retention; return how many merges there were.
+
+        ``close`` ends it early: what a merge has done until then is done again another time.
 
         Raises:
             Unavailable: ``history.write_failed``.
@@ -399,7 +401,13 @@ class HistoryService:
         self._give_back(0.0)
 
     def _rest(self, worked_s: float) -> None:
-        """Leave the machine to others for as long as was worked, unless too much waits to be merged."""
+        """Leave the machine to others for as long as was worked, unless too much waits to be merged.
+
+        Raises:
+            Abandoned: the history is being closed.
+        """
+        if self._threads and self._stop.is_set():
+            raise compaction.Abandoned
         self._give_back(_GIVE_BACK_S)
         if self._threads and not self._hurries():
             self._stop.wait(worked_s)
@@ -488,7 +496,8 @@ class HistoryService:
 
     def _note_and_compact(self) -> None:
         self._note_latest(self._settings.latest_s)
-        self.compact()
+        with suppress(compaction.Abandoned):
+            self.compact()
 
     def _retention(self) -> dict[str, Any]:
         settings = self._settings

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gulou.connectivity.intake import LogBatch, SeriesCatalogue
-from gulou.hub.history import HistoryQuery, HistoryService, HistorySettings, kernels
+from gulou.hub.history import HistoryQuery, HistoryService, HistorySettings, compaction, kernels
 from gulou.hub.history.query_duckdb import Stop
 from gulou.kernel.clock import VirtualClock
 from gulou.kernel.errors import Unavailable
@@ -170,6 +170,40 @@ def test_a_merge_that_takes_long_stops_nobody_for_ever(tmp_path, monkeypatch):
     assert history.status()["flushes_held"] > 1
     may_end.set()
     history.close()
+
+
+def test_a_merge_is_given_up_when_the_history_is_closed(tmp_path, monkeypatch):
+    catalogue, begun, slices = SeriesCatalogue(), threading.Event(), []
+    options = HistorySettings(flush_rows=5, flush_s=0.01, compact_files=2, latest_s=0.001)
+    history = HistoryService(tmp_path, VirtualClock(T0), options, catalogue)
+    merged = compaction._merged
+
+    def slowly(paths):
+        for block in merged(paths):
+            for _ in range(1000):  # the same slice again and again: it would go on for a minute
+                slices.append(1)
+                begun.set()
+                time.sleep(0.06)
+                yield block
+
+    monkeypatch.setattr(compaction, "_merged", slowly)
+    history.start()
+    for sequence in range(1, 10):
+        found = [("a", "flow", sequence + n / 8, n) for n in range(5)]
+        history.apply(LogBatch(sequence, T0, "mqtt", (), columns=columns_of(catalogue, found)))
+        time.sleep(0.02)
+    assert begun.wait(20)
+    history.close()
+    assert len(slices) < 900
+    assert history.status()["error"] is None
+    monkeypatch.undo()
+    table = DeltaTable(tmp_path / "readings")
+    assert len(list((tmp_path / "readings").rglob("*.parquet"))) == len(table.file_uris())  # nothing is left behind
+    again = open_history(tmp_path, catalogue, compact_files=2)
+    assert len(again.query(HistoryQuery())) == 9 * 5
+    assert again.compact() > 0
+    assert len(again.query(HistoryQuery())) == 9 * 5
+    again.close()
 
 
 def test_several_may_note_the_newest_readings_at_once(tmp_path):
