@@ -46,8 +46,9 @@ def test_what_was_made_without_a_server_is_there_with_one(gulou, lines, running_
 def test_the_data_directory_may_come_from_the_environment(gulou, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("GULOU_DATA", str(tmp_path / "elsewhere"))
 
-    gulou("devices", "list")
+    told = gulou("devices", "list")
 
+    assert told.stderr == ""
     assert (tmp_path / "elsewhere" / "records.db").exists()
 
 

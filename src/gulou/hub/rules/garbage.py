@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,4 +23,5 @@ def without_collections(*, freeze: bool = False) -> Iterator[None]:
         if was_on:
             if freeze:
                 gc.freeze()
+                atexit.register(gc.unfreeze)  # what is never looked at is never tidied up, and libraries complain of it
             gc.enable()
