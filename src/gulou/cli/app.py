@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import gulou
-from gulou.cli import devices, new, pack, show, user
+from gulou.cli import devices, new, pack, rules, show, user
 from gulou.cli.client import RemoteProblem
 from gulou.cli.demo import demo, simulate
 from gulou.cli.doctor import doctor
@@ -40,6 +40,7 @@ app.command()(replay)
 app.command(epilog=EXAMPLES)(query)
 app.add_typer(devices.app, name="devices")
 app.add_typer(pack.app, name="pack")
+app.add_typer(rules.app, name="rules")
 app.add_typer(new.app, name="new")
 app.add_typer(user.app, name="user")
 app.command()(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -220,6 +221,73 @@ def test_packs_are_listed_checked_and_tested(at, lines) -> None:
     assert (checked["pack"], checked["problems"]) == ("flood", 0)
     assert played
     assert {one["passed"] for one in played} == {True}
+
+
+TRIED = """rules:
+  - id: high
+    kind: threshold
+    select: {type: WaterLevelObserved, id: "urn:ngsi-ld:WaterLevelObserved:c-tried"}
+    value: waterLevel
+    levels: {orange: 2}
+    category: flood
+    headline: {en: "{name} at {value:.1f} m", zh: "{name}水位{value:.1f}米"}
+"""
+
+
+def test_rules_are_listed_tried_and_explained(at, lines, city, wait_for, tmp_path) -> None:
+    (drain,) = lines(at("rules", "list", "-q", "drain-level", "--json").stdout)
+    assert (drain["id"], drain["state"]) == ("flood/drain-level", "active")
+    assert {one["kind"] for one in lines(at("rules", "list", "--kind", "rate", "--json").stdout)} == {"rate"}
+    assert "kind: threshold" in at("rules", "show", "flood/drain-level").stdout
+    assert "flood" in complaint(at("rules", "show", "flood", check=False))
+
+    (made,) = lines(at("user", "token", "tried", "--permission", "intake.write", "--json").stdout)
+    entity = "urn:ngsi-ld:WaterLevelObserved:c-tried"
+    points = [
+        {"entity": entity, "type": "WaterLevelObserved", "property": "waterLevel", "value": value, "observedAt": at_}
+        for value, at_ in ((1.0, "2026-02-01T08:00:00Z"), (2.5, "2026-02-01T09:00:00Z"), (0.5, "2026-02-01T10:00:00Z"))
+    ]
+    bearer = {"Authorization": f"Bearer {made['secret']}"}
+    httpx.post(f"{city.url}/ingest/v1/readings", json=points, headers=bearer, trust_env=False).raise_for_status()
+    file = tmp_path / "high.yaml"
+    file.write_text(TRIED, encoding="utf-8")
+    span = ("--from", "2026-02-01", "--to", "2026-02-02", "--json")
+    tried = wait_for(lambda: lines(at("rules", "try", file, *span).stdout), message="what the rule would have raised")
+    assert [(one["at"][:19], one["state"]) for one in tried] == [
+        ("2026-02-01T09:00:00", "raised"),
+        ("2026-02-01T10:00:00", "cleared"),
+    ]
+    file.write_text(TRIED.replace("orange: 2", "orange: 9"), encoding="utf-8")
+    told = at("rules", "try", file, *span[:-1])
+    assert "It would not have fired." in told.stdout
+    assert "3 readings" in told.stderr
+    assert "--last" in complaint(at("rules", "try", file, "--last", "7d", "--from", "2026-02-01", check=False))
+
+
+def test_a_warning_is_explained_by_its_id(at, lines, city, wait_for) -> None:
+    """The flood pack's rule on drains holds for two seconds, so a rising level is sent for some."""
+    (made,) = lines(at("user", "token", "rising", "--permission", "intake.write", "--json").stdout)
+    bearer = {"Authorization": f"Bearer {made['secret']}"}
+    entity = "urn:ngsi-ld:WaterLevelObserved:c-rising"
+    with closing(city.admin()) as admin:
+        site = {"type": "Property", "value": "drain"}
+        drain = {"id": entity, "type": "WaterLevelObserved", "siteCategory": site}
+        admin.post("/entities", json=drain).raise_for_status()
+
+        def warned() -> object:
+            reading = {"property": "waterLevel", "value": 2.2, "observedAt": datetime.now(UTC).isoformat()}
+            point = {"entity": entity, "type": "WaterLevelObserved", **reading}
+            sent = httpx.post(f"{city.url}/ingest/v1/readings", json=[point], headers=bearer, trust_env=False)
+            assert sent.json()["stored"] == 1
+            found = admin.get("/warnings", params={"limit": 200}).json()["items"]
+            return [one["id"] for one in found if one["entity_id"] == entity and one["rule_id"] == "flood/drain-level"]
+
+        (warning,) = wait_for(warned, timeout_s=60, message="a warning")
+    states = lines(at("rules", "explain", warning, "--json").stdout)
+    assert states[0]["change"] == "raised"
+    assert states[0]["rule"] == "flood/drain-level"
+    assert states[0]["inputs"]["waterLevel"]["value"] == 2.2
+    assert "waterLevel=2.2" in at("rules", "explain", warning).stdout
 
 
 def test_a_pack_goes_out_of_service_and_comes_back(at, lines) -> None:
