@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 
 from gulou.access import Principal
@@ -23,8 +22,7 @@ def command_id(detection: Detection, number: int) -> str:
     Args:
         number: index in ``detection.commands``.
     """
-    text = f"{detection.id}|{detection.state}|{detection.severity}|{number}"
-    return f"rule-{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+    return f"rule-{detection.name(f'{detection.id}|{detection.state}|{detection.severity}|{number}', digits=18)}"
 
 
 def request_of(detection: Detection, number: int, requested_by: str) -> CommandRequest:

@@ -113,6 +113,14 @@ def test_commands_without_approval_are_requested_once(kit):
     assert len(desk.requests) == 1
 
 
+def test_names_that_follow_from_a_detection_sort_by_its_time(kit):
+    found = [detection(at_us * S, id=f"p/r/e/{7 - at_us}") for at_us in range(1, 6)]
+    assert [one.key() for one in found] == sorted({one.key() for one in found})
+    assert [command_id(one, 0) for one in found] == sorted({command_id(one, 0) for one in found})
+    assert {len(one.key()) for one in found} == {32}
+    assert command_id(found[0], 0) != command_id(found[0], 1)
+
+
 def test_a_command_whose_cause_is_long_past_is_not_sent(kit):
     bus, desk, clock = MemoryBus(), Desk(), VirtualClock(10_000 * S)
     requester = CommandRequester(bus, desk, clock)
