@@ -18,4 +18,5 @@ def test_a_warning_says_why_there_is_it(visit: Callable[..., Page]) -> None:
     expect(first).to_have_attribute("data-change", "raised")
     expect(first).to_contain_text("Rule version")
     expect(first.locator("dd").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # nothing sticks out at the side
     assert page.problems == []  # type: ignore[attr-defined]
