@@ -80,7 +80,7 @@ def try_rule(
     zoned, file = read_zone(zone), Path(rule)
     end = datetime.fromisoformat(read_moment(to, zoned)) if to else datetime.now(UTC)
     begin = read_moment(from_, zoned) if from_ else (end - _length(last)).isoformat()
-    what = {"yaml": file.read_text(encoding="utf-8")} if file.is_file() else {"id": rule}
+    what = {"yaml": file.read_text(encoding="utf-8", errors="replace")} if file.is_file() else {"id": rule}
     with connected(Place.chosen(data), show.language()) as client:
         found = client.call("POST", "/rules/try", json={**what, "from": begin, "to": end.isoformat()}, timeout=60.0)
     language = show.language()

@@ -13,7 +13,7 @@ from gulou.api.asking import At, needs
 from gulou.api.paging import Spans
 from gulou.api.schemas.hub import RuleExplanation, RuleFiring, RuleFirings, RulePage, RuleTry, RuleView
 from gulou.api.shaping import to_view
-from gulou.hub.rules import Detection, Rule, RuleKind, RuleQuery, RuleSet, RuleState
+from gulou.hub.rules import Detection, Rule, RuleKind, RuleQuery, RuleSet, RuleState, rule_state
 from gulou.kernel import Invalid, to_us
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _rule_view(running: RunningRule, source: str | None = None) -> RuleView:
         label=dict(rule.label),
         description={language: template.text for language, template in rule.description.items()},
         entity_type=rule.select.entity_type,
-        state="quarantined" if running.quarantined else "active" if rule.enabled else "disabled",
+        state=rule_state(rule, is_aside=running.quarantined is not None),
         reason=running.quarantined,
         file=f"{rule.file}:{rule.line}" if rule.file else None,
         source=source,

@@ -167,27 +167,21 @@ def merge(
     rows = 0
     begun_s = time.monotonic()
     try:
-        for block in _merged([lake.table_directory / file.path for file in files]):
-            if clear:
-                block.late.fill(0)
-            rows += len(block)
-            _write(writer, block, by_type=choice.whole)
-            rolled.write(block)
-            rest(time.monotonic() - begun_s)
-            begun_s = time.monotonic()
-        made, steps = writer.finish(), rolled.finish()
-    except (OSError, pa.ArrowException) as error:
-        writer.discard()
-        rolled.discard()
-        raise Unavailable("history.write_failed", path=str(lake.directory), detail=str(error)) from error
-    except Abandoned:
-        writer.discard()
-        rolled.discard()
-        raise
-    try:
+        try:
+            for block in _merged([lake.table_directory / file.path for file in files]):
+                if clear:
+                    block.late.fill(0)
+                rows += len(block)
+                _write(writer, block, by_type=choice.whole)
+                rolled.write(block)
+                rest(time.monotonic() - begun_s)
+                begun_s = time.monotonic()
+            made, steps = writer.finish(), rolled.finish()
+        except (OSError, pa.ArrowException) as error:
+            raise Unavailable("history.write_failed", path=str(lake.directory), detail=str(error)) from error
         for unit, found in steps.items():
             rollups[unit].change(found, ())
-    except Unavailable:
+    except (Abandoned, Unavailable):
         writer.discard()
         rolled.discard()
         raise

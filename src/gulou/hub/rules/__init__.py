@@ -17,7 +17,7 @@ from gulou.hub.rules.ports import (
 from gulou.hub.rules.service import RuleService
 from gulou.hub.rules.settings import RuleSettings
 from gulou.hub.rules.trial import Trial, run_trial
-from gulou.hub.rules.views import RuleCost, RuleQuery, RuleState, RuleView, RuleViews, choose_rules
+from gulou.hub.rules.views import RuleCost, RuleQuery, RuleState, RuleView, RuleViews, choose_rules, rule_state
 
 __all__ = [
     "SEVERITIES",
@@ -49,5 +49,6 @@ __all__ = [
     "choose_rules",
     "command_id",
     "request_of",
+    "rule_state",
     "run_trial",
 ]

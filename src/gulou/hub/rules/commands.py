@@ -22,7 +22,7 @@ def command_id(detection: Detection, number: int) -> str:
     Args:
         number: index in ``detection.commands``.
     """
-    return f"rule-{detection.name(f'{detection.id}|{detection.state}|{detection.severity}|{number}', digits=18)}"
+    return f"rule-{detection.name(f'{detection.id}|{detection.state}|{detection.severity}|{number}')}"
 
 
 def request_of(detection: Detection, number: int, requested_by: str) -> CommandRequest:

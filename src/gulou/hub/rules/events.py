@@ -64,15 +64,15 @@ class Detection(Message, frozen=True, kw_only=True):
 
     def key(self) -> str:
         """Return what identifies this message of its occurrence: 32 hexadecimal digits, the same after a crash."""
-        return self.name(f"{self.id}|{self.state}|{self.severity}|{self.n}", digits=18)
+        return self.name(f"{self.id}|{self.state}|{self.severity}|{self.n}")
 
-    def name(self, text: str, digits: int) -> str:
-        """Return a name for what follows from this message: its time, and so many hexadecimal digits of a text's hash.
+    def name(self, text: str) -> str:
+        """Return a name for what follows from this message: its time and a text's hash, 14 and 18 hexadecimal digits.
 
         Names sort by time, so that a store adds them at one end of its index; hashes alone would each touch another
         page of it, and the more the larger it has grown.
         """
-        return f"{self.at_us:014x}{hashlib.blake2b(text.encode(), digest_size=digits // 2).hexdigest()}"
+        return f"{self.at_us:014x}{hashlib.blake2b(text.encode(), digest_size=9).hexdigest()}"
 
 
 class RuleSetChanged(Message, frozen=True, kw_only=True):

@@ -87,17 +87,20 @@ def choose_rules(
         found = [rule for rule in found if rule.kind == query.kind]
     if query.state is not None:
         aside = frozenset(put_aside())
-        found = [rule for rule in found if _state(rule, aside) == query.state]
-    for word in (query.text or "").casefold().split():
-        found = [rule for rule in found if word in _words(rule)]
+        found = [rule for rule in found if rule_state(rule, is_aside=rule.id in aside) == query.state]
+    words = (query.text or "").casefold().split()
+    if words:
+        found = [rule for rule in found if _says(rule, words)]
     rest = [rule for rule in found if query.after is None or rule.id > query.after]
     page = heapq.nsmallest(len(rest) if query.limit is None else query.limit, rest, key=lambda rule: rule.id)
     return page, len(found), page[-1].id if page and len(page) < len(rest) else None
 
 
-def _state(rule: Rule, put_aside: frozenset[str]) -> RuleState:
-    return "quarantined" if rule.id in put_aside else "active" if rule.enabled else "disabled"
+def rule_state(rule: Rule, *, is_aside: bool) -> RuleState:
+    """Say in one word how a rule fares."""
+    return "quarantined" if is_aside else "active" if rule.enabled else "disabled"
 
 
-def _words(rule: Rule) -> str:
-    return "\n".join((rule.id, rule.select.entity_type, *rule.label.values())).casefold()
+def _says(rule: Rule, words: list[str]) -> bool:
+    text = "\n".join((rule.id, rule.select.entity_type, *rule.label.values())).casefold()
+    return all(word in text for word in words)
